@@ -1,0 +1,1 @@
+"""Training: regions, episodes, the one trainer."""

@@ -1,0 +1,1 @@
+"""What happens to voxels between a volume and a network."""
