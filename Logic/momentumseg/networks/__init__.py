@@ -1,0 +1,1 @@
+"""Networks: one family a file; this room knows only torch."""

@@ -1,0 +1,85 @@
+"""Backbones and few-shot heads by name, and the network a configuration table describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from momentumseg.errors import InputError
+
+_BACKBONES: dict[str, Callable[..., nn.Module]] = {}
+_HEADS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def register_backbone(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Register a factory of backbones ``(B, 3, S, S) -> (B, out_channels, S/stride, S/stride)``."""
+    return _registrar(_BACKBONES, name)
+
+
+def register_head(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Register a factory of few-shot heads; it receives ``channels`` and its own options."""
+    return _registrar(_HEADS, name)
+
+
+def backbone_names() -> list[str]:
+    _load_entries()
+    return sorted(_BACKBONES)
+
+
+def head_names() -> list[str]:
+    _load_entries()
+    return sorted(_HEADS)
+
+
+def build_backbone(config: Mapping[str, Any]) -> nn.Module:
+    """Backbone of ``{"name": ..., option: value, ...}``.
+
+    Raises:
+        InputError: unknown name or option.
+    """
+    return _build(_BACKBONES, "backbone", config)
+
+
+def build_few_shot_network(config: Mapping[str, Any]) -> nn.Module:
+    """Few-shot network of ``{"backbone": {"name": ...}, "head": {"name": ...}}``, with random weights.
+
+    Raises:
+        InputError: a table is missing, or a name or an option is unknown.
+    """
+    from momentumseg.networks.few_shot import FewShotNetwork
+
+    for part in ("backbone", "head"):
+        if not isinstance(config.get(part), Mapping):
+            raise InputError(f"The network table has no [{part}] table; add one with a name.")
+    backbone = build_backbone(config["backbone"])
+    head = _build(_HEADS, "head", config["head"], channels=backbone.out_channels)
+    return FewShotNetwork(backbone, head, config={key: dict(value) for key, value in config.items() if isinstance(value, Mapping)})
+
+
+def _registrar(registry: dict[str, Callable[..., nn.Module]], name: str) -> Callable:
+    def register(factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        registry[name] = factory
+        return factory
+
+    return register
+
+
+def _build(registry: dict[str, Callable[..., nn.Module]], kind: str, config: Mapping[str, Any], **extra: Any) -> nn.Module:
+    _load_entries()
+    options = dict(config)
+    name = options.pop("name", None)
+    if name not in registry:
+        raise InputError(f"There is no {kind} named {name!r}; choose one of {', '.join(sorted(registry))}.")
+    try:
+        return registry[name](**options, **extra)
+    except TypeError as error:
+        raise InputError(f"The {kind} {name!r} does not accept these options: {error}.") from error
+
+
+def _load_entries() -> None:
+    """Entries register themselves when their module is imported."""
+    import momentumseg.networks.backbones
+    import momentumseg.networks.lms_net
+    import momentumseg.networks.prototype_nets  # noqa: F401
