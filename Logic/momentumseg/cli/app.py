@@ -1,0 +1,82 @@
+"""The command ``momentumseg``: its global options, its groups of commands and what happens when one fails."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from momentumseg import __version__
+from momentumseg.cli import bench, demo, evaluate, fewshot, models, train
+from momentumseg.cli.console import Output
+from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
+from momentumseg.errors import MomentumSegError
+
+_ANYWHERE = ("--json", "--quiet")
+_EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+
+
+class CommandGroup(TyperGroup):
+    """Accepts the global options at any place and turns known errors into a sentence and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        first = [argument for argument in args[:end] if argument in _ANYWHERE]
+        rest = [argument for argument in args[:end] if argument not in _ANYWHERE]
+        return super().parse_args(ctx, first + rest + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (MomentumSegError, KeyboardInterrupt) as error:
+            code = show_error(error, ctx.find_object(Output) or Output())
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
+    help="Few-shot segmentation of medical volumes: one drawn slice becomes the whole organ, with its uncertainty.",
+)
+app.command("fewshot")(fewshot.fewshot)
+app.command("train")(train.train)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+app.command("demo")(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"momentumseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def global_options(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, notes or warnings on stderr.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    # No docstring: typer would show it instead of the help above.
+    context.obj = Output(json=json, quiet=quiet)
+
+
+def run() -> None:
+    """Run the command line; ends the process."""
+    sys.excepthook = show_unexpected
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's stop cleans up as Ctrl-C does
+    app(prog_name="momentumseg")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
