@@ -1,0 +1,1 @@
+"""Index space, orientation, and the way to network slices and back."""

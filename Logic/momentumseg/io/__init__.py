@@ -1,0 +1,1 @@
+"""Files: reading volumes and label maps, writing whole files or none."""

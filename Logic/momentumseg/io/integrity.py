@@ -1,0 +1,84 @@
+"""Whether a file can hold what its header promises, before anything is allocated or believed.
+
+The NIfTI reader fills the missing part of a truncated file with zeros, and every reader allocates what the header
+asks for: both are found here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+from momentumseg.errors import InputError
+
+_CHUNK = 1 << 20
+_HEADER_BYTES = 540  # of NIfTI-2, the longer one
+# Deflate cannot compress better than 1032 : 1.
+_LARGEST_COMPRESSION = 1100
+_SMALLEST_PROMISE = 1 << 28  # bytes: below it a false promise does no harm
+_DETACHED_SUFFIXES = (".nhdr", ".mhd")
+
+
+def check_promised_size(path: Path, promised: int) -> None:
+    """Raise `InputError` when the header promises more voxels (in bytes) than any compression of the file could hold."""
+    if promised <= _SMALLEST_PROMISE:
+        return
+    files = path.parent.iterdir() if path.suffix.lower() in _DETACHED_SUFFIXES else [path]
+    if promised > _LARGEST_COMPRESSION * sum(file.stat().st_size for file in files if file.is_file()):
+        raise InputError(
+            f"{path} promises {promised / 1e9:.1f} GB of voxels, which it cannot hold; it is damaged, export it again."
+        )
+
+
+def check_nifti_complete(path: Path) -> None:
+    """Raise `InputError` when a NIfTI file (``.nii``, ``.nii.gz``) ends early or its compressed data is damaged."""
+    try:
+        if not _is_nifti_complete(path):
+            raise InputError(f"{path} is truncated: voxels are missing at its end; copy or export it again.")
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{path} is truncated or damaged; copy or export it again.") from None
+
+
+def _is_nifti_complete(path: Path) -> bool:
+    compressed = path.name.lower().endswith(".gz")
+    with gzip.open(path, "rb") if compressed else path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        expected = _nifti_bytes(header)
+        if expected is None:
+            raise InputError(f"{path} is not a NIfTI file; check its name or export it again.")
+        if not compressed:
+            return path.stat().st_size >= expected
+        read = len(header)
+        # To the end, because only there the checksum is compared; but not through an endless file.
+        while read <= expected + _CHUNK:
+            chunk = file.read(_CHUNK)
+            if not chunk:
+                break
+            read += len(chunk)
+        return read >= expected
+
+
+def _nifti_bytes(header: bytes) -> int | None:
+    """Bytes of a whole NIfTI-1 or NIfTI-2 file with this header; None when it is no NIfTI header."""
+    for order in "<>":
+        if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
+            dimensions = struct.unpack_from(order + "8h", header, 40)
+            (bits,), (start,) = struct.unpack_from(order + "h", header, 72), struct.unpack_from(order + "f", header, 108)
+        elif len(header) >= 540 and struct.unpack_from(order + "i", header)[0] == 540:
+            dimensions = struct.unpack_from(order + "8q", header, 16)
+            (bits,), (start,) = struct.unpack_from(order + "h", header, 14), struct.unpack_from(order + "q", header, 168)
+        else:
+            continue
+        return _promised_bytes(dimensions, bits, start)
+    return None
+
+
+def _promised_bytes(dimensions: tuple[int, ...], bits: int, start: float) -> int | None:
+    if not 1 <= dimensions[0] <= 7 or bits <= 0 or not 0 <= start < 2**40:
+        return None
+    voxels = 1
+    for count in dimensions[1 : dimensions[0] + 1]:
+        voxels *= max(count, 1)
+    return int(start) + voxels * bits // 8

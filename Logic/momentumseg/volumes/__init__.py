@@ -1,0 +1,1 @@
+"""Volumes: voxels that travel with their geometry."""
