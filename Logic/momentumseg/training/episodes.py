@@ -1,4 +1,4 @@
-"""Self-supervised episodes: two neighbouring slices of one supervoxel (ADNet's training set, reused by RPT and LMS-Net).
+"""Self-supervised episodes: two neighbouring slices of one supervoxel (ADNet's, reused by RPT and LMS-Net).
 
 Episode ``i`` of a run depends on ``(seed, i)`` alone, so a run that was stopped continues with the very same
 episodes, whatever the number of worker processes.
@@ -18,6 +18,7 @@ from momentumseg.transforms.episode_augmentation import AugmentationConfig, augm
 from momentumseg.transforms.slices import SliceContext, slices_to_images
 
 _MAX_ATTEMPTS = 50
+_PAPER_AUGMENTATION = AugmentationConfig()
 
 
 class Episode(NamedTuple):
@@ -47,6 +48,9 @@ class EligibilityRules:
     def __post_init__(self) -> None:
         if self.max_gap < 1:
             raise InputError(f"The largest gap between support and query is {self.max_gap} slices: use 1 or more.")
+
+
+_PAPER_RULES = EligibilityRules()
 
 
 class EligibleRegion(NamedTuple):
@@ -111,9 +115,9 @@ class EpisodeDataset:
         *,
         seed: int = 0,
         length: int = 1000,
-        augmentation: AugmentationConfig | None = AugmentationConfig(),
+        augmentation: AugmentationConfig | None = _PAPER_AUGMENTATION,
         context: SliceContext = "single",
-        rules: EligibilityRules = EligibilityRules(),
+        rules: EligibilityRules = _PAPER_RULES,
     ) -> None:
         indexed = [(volume, eligible_regions(volume.regions, rules)) for volume in volumes]
         self._volumes = [(volume, regions) for volume, regions in indexed if regions]

@@ -27,6 +27,8 @@ SupervoxelMethod = Literal["slic", "felzenszwalb"]
 
 _LOG = logging.getLogger(__name__)
 _CACHE_VERSION = 1  # raise when an algorithm below changes: old cache entries are then computed again
+# Stands for an edge between equal voxels: a sparse graph takes a stored 0 for "no edge".
+_NO_COST = np.float32(1e-30)
 
 
 def rescale_to_byte_range(array: np.ndarray) -> np.ndarray:
@@ -69,7 +71,7 @@ def slic3d(
 
 
 def _slic_grid(shape: Sequence[int], spacing: Sequence[float], min_size: int) -> list[int]:
-    """Cells (I, J, K) of ``min_size`` voxels, cubic in mm, at least 3 slices thick so that successive slices share one."""
+    """Cells (I, J, K) of ``min_size`` voxels, cubic in mm, but at least 3 slices thick: neighbours must share one."""
     edge = (min_size * float(np.prod(spacing))) ** (1 / 3)
     depth = int(np.clip(round(edge / spacing[2]), min(3, shape[0]), shape[0]))
     side = (min_size / depth) ** 0.5
@@ -97,56 +99,51 @@ def felzenszwalb3d(array: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)
         ``(K, J, I)`` int32 labels from 0, numbered in raster order.
     """
     voxels = rescale_to_byte_range(array)
-    first, second, cost = _voxel_graph(voxels, spacing[2] / spacing[0])
-    flat = cost == 0
-    count, component = csgraph.connected_components(
-        sparse.coo_array((np.ones(int(flat.sum()), dtype=np.int8), (first[flat], second[flat])), (voxels.size,) * 2),
-        directed=False,
-    )
-    component = component.astype(np.int32)
-    first, second, cost = component[first[~flat]], component[second[~flat]], cost[~flat]
-    between = first != second
-    tree = _sorted_spanning_tree(first[between], second[between], cost[between], count)
-    roots = _merge_small(*tree, np.bincount(component, minlength=count), min_size)
-    labels = roots[component]
-    _, first_seen, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first_seen), dtype=np.int32)
-    rank[np.argsort(first_seen)] = np.arange(len(first_seen), dtype=np.int32)
-    return rank[inverse].reshape(voxels.shape)
+    first, second, cost = _sorted_spanning_tree(_voxel_graph(voxels, spacing[2] / spacing[0]))
+    flat = int(np.searchsorted(cost, _NO_COST, side="right"))
+    edges = sparse.coo_array((np.ones(flat, dtype=np.int8), (first[:flat], second[:flat])), (voxels.size, voxels.size))
+    count, component = csgraph.connected_components(edges, directed=False)
+    sizes = np.bincount(component, minlength=count)
+    roots = _merge_small(component[first[flat:]], component[second[flat:]], sizes, min_size)
+    return _numbered_in_raster_order(roots[component]).reshape(voxels.shape)
 
 
-def _voxel_graph(voxels: np.ndarray, slice_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges (first voxel, second voxel, cost) of the 26-neighbourhood; cost is ``sqrt(w) |difference|``.
+def _voxel_graph(voxels: np.ndarray, slice_ratio: float) -> sparse.csr_array:
+    """Upper triangle of the 26-neighbourhood graph; the cost of an edge is ``sqrt(w) |difference|``.
 
-    ``w`` is 1 within a slice, and the mean of the squared steps (1 or ``slice_ratio``) over the axes of the step otherwise.
+    ``w`` is the mean of the squared steps (1 within a slice, ``slice_ratio`` between slices) over the axes that the
+    edge moves along. The rows are filled in place: going through coordinates would double the memory.
     """
-    index = np.arange(voxels.size, dtype=np.int32).reshape(voxels.shape)
-    firsts, seconds, costs = [], [], []
-    for step in itertools.product((-1, 0, 1), repeat=3):
-        if step <= (0, 0, 0):
-            continue  # the opposite step gives the same edge
+    steps = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
+    cost = np.full((*voxels.shape, len(steps)), np.inf, dtype=np.float32)
+    for number, step in enumerate(steps):
         here = tuple(slice(max(0, -s), extent - max(0, s)) for s, extent in zip(step, voxels.shape, strict=True))
         there = tuple(slice(max(0, s), extent - max(0, -s)) for s, extent in zip(step, voxels.shape, strict=True))
         moved = [axis for axis in range(3) if step[axis]]
         weight = sum(slice_ratio**2 if axis == 0 else 1.0 for axis in moved) / len(moved)
-        firsts.append(index[here].ravel())
-        seconds.append(index[there].ravel())
-        costs.append(np.float32(weight**0.5) * np.abs(voxels[here] - voxels[there]).ravel())
-    return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(costs)
+        cost[(*here, number)] = np.float32(weight**0.5) * np.abs(voxels[here] - voxels[there])
+    np.maximum(cost, _NO_COST, out=cost)
+    cost = cost.reshape(voxels.size, len(steps))
+    exists = np.isfinite(cost)
+    offsets = np.array(steps) @ np.array([voxels.shape[1] * voxels.shape[2], voxels.shape[2], 1])
+    neighbours = np.arange(voxels.size, dtype=np.int32)[:, None] + offsets.astype(np.int32)
+    row_starts = np.concatenate([[0], np.cumsum(exists.sum(axis=1))]).astype(np.int32)
+    return sparse.csr_array((cost[exists], neighbours[exists], row_starts), (voxels.size, voxels.size))
 
 
-def _sorted_spanning_tree(
-    first: np.ndarray, second: np.ndarray, cost: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of a minimum spanning forest, ascending in cost: (first node, second node)."""
-    # Parallel edges between two components: keep the cheapest one (a sparse matrix would add them up).
-    low, high = np.minimum(first, second).astype(np.int64), np.maximum(first, second)
-    order = np.argsort(cost, kind="stable")
-    _, keep = np.unique(low[order] * count + high[order], return_index=True)
-    keep = order[keep]
-    tree = csgraph.minimum_spanning_tree(sparse.csr_array((cost[keep], (low[keep], high[keep])), (count, count))).tocoo()
+def _sorted_spanning_tree(graph: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Edges of a minimum spanning tree, ascending in cost: (first node, second node, cost)."""
+    tree = csgraph.minimum_spanning_tree(graph, overwrite=True).tocoo()
     order = np.argsort(tree.data, kind="stable")
-    return tree.coords[0][order], tree.coords[1][order]
+    return tree.row[order], tree.col[order], tree.data[order]
+
+
+def _numbered_in_raster_order(labels: np.ndarray) -> np.ndarray:
+    """The same partition of ``(N,)`` voxels with int32 labels 0, 1, ... in order of first appearance."""
+    _, first_seen, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first_seen), dtype=np.int32)
+    rank[np.argsort(first_seen)] = np.arange(len(first_seen), dtype=np.int32)
+    return rank[inverse]
 
 
 def _merge_small(first: np.ndarray, second: np.ndarray, sizes: np.ndarray, min_size: int) -> np.ndarray:
