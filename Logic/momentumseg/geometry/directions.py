@@ -64,7 +64,7 @@ def patient_axes(ijk_to_ras: np.ndarray) -> tuple[PatientAxis, PatientAxis, Pati
     directions = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
     # Rounded, so that directions at exactly 45 degrees are decided by order and not by the last bit.
     cosines = np.round(directions, 6)
-    best = max(permutations(range(3)), key=lambda ijk: abs(cosines[0, ijk[0]] * cosines[1, ijk[1]] * cosines[2, ijk[2]]))
+    best = max(permutations(range(3)), key=lambda ijk: abs(np.prod(cosines[range(3), ijk])))
     left_right, posterior_anterior, inferior_superior = (
         PatientAxis(axis=2 - ijk_axis, increases=bool(directions[patient, ijk_axis] > 0))
         for patient, ijk_axis in enumerate(best)

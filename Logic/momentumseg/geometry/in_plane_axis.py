@@ -15,7 +15,7 @@ from functools import cached_property
 from math import ceil, exp, floor
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags
 
 # A window may drift by this part of a pixel from one end to the other and still count as "the same spacing":
 # files keep spacings in 32 bits.
@@ -42,7 +42,7 @@ class InPlaneAxis:
 
     @classmethod
     def centred(cls, axis: int, count: int, flipped: bool, size: int, scale: float) -> InPlaneAxis:
-        """Axis whose middle lies in the middle of the window (half a pixel towards the start where pixels are voxels)."""
+        """Axis in the middle of the window; where pixels are voxels, half a pixel before it if the numbers differ so."""
         if abs(scale - 1.0) * size <= _SAME_SPACING_DRIFT:
             return cls(axis, count, flipped, size, 1.0, float(floor((size - count) / 2)))
         return cls(axis, count, flipped, size, scale, (size - 1) / 2 - (count - 1) / (2 * scale))
@@ -123,5 +123,5 @@ def _gaussian_weights(count: int, sigma: float) -> csr_array:
     radius = min(ceil(_GAUSSIAN_RADIUS * sigma), count - 1)
     offsets = range(-radius, radius + 1)
     bands = [np.full(count - abs(offset), exp(-0.5 * (offset / sigma) ** 2)) for offset in offsets]
-    smoothing = csr_array(diags_array(bands, offsets=list(offsets), shape=(count, count)))
-    return csr_array(diags_array(1.0 / smoothing.sum(axis=1)) @ smoothing)
+    smoothing = csr_array(diags(bands, offsets=list(offsets), shape=(count, count)))
+    return csr_array(diags(1.0 / smoothing.sum(axis=1)) @ smoothing)

@@ -282,7 +282,7 @@ def _take_nearest(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> n
 
 def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if len(shape) != 3 or min(shape) < 1:
-        raise InputError(f"A volume of shape {tuple(shape)} has no slices; give three dimensions of at least one voxel.")
+        raise InputError(f"A volume of shape {tuple(shape)} has no slices; give 3 dimensions of at least one voxel.")
     k, j, i = (int(count) for count in shape)
     return k, j, i
 

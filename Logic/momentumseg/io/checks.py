@@ -12,9 +12,7 @@ from momentumseg.io.atomic import output_error, suffix_of
 from momentumseg.io.formats import WRITABLE_SUFFIXES
 
 
-def check_writable_output(
-    path: str | os.PathLike[str], suffixes: tuple[str, ...] | None = WRITABLE_SUFFIXES
-) -> Path:
+def check_writable_output(path: str | os.PathLike[str], suffixes: tuple[str, ...] | None = WRITABLE_SUFFIXES) -> Path:
     """The path, when a file of that name can be written; nothing is created.
 
     ``suffixes`` are the allowed endings (None: any). Raises `OutputError` for another suffix, a folder that does not

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from momentumseg.errors import InputError
@@ -21,8 +22,24 @@ _SMALLEST_PROMISE = 1 << 28  # bytes: below it a false promise does no harm
 _DETACHED_SUFFIXES = (".nhdr", ".mhd")
 
 
+@dataclass(frozen=True)
+class _NiftiLayout:
+    """Type and place of the header's fields, as `struct` names them."""
+
+    header_bytes: int
+    dimensions: tuple[str, int]
+    bits: tuple[str, int]
+    start: tuple[str, int]
+
+
+_NIFTI_LAYOUTS = (
+    _NiftiLayout(348, dimensions=("8h", 40), bits=("h", 72), start=("f", 108)),
+    _NiftiLayout(540, dimensions=("8q", 16), bits=("h", 14), start=("q", 168)),
+)
+
+
 def check_promised_size(path: Path, promised: int) -> None:
-    """Raise `InputError` when the header promises more voxels (in bytes) than any compression of the file could hold."""
+    """Raise `InputError` when a header promises more bytes of voxels than any compression could have put in the file."""
     if promised <= _SMALLEST_PROMISE:
         return
     files = path.parent.iterdir() if path.suffix.lower() in _DETACHED_SUFFIXES else [path]
@@ -63,15 +80,13 @@ def _is_nifti_complete(path: Path) -> bool:
 def _nifti_bytes(header: bytes) -> int | None:
     """Bytes of a whole NIfTI-1 or NIfTI-2 file with this header; None when it is no NIfTI header."""
     for order in "<>":
-        if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
-            dimensions = struct.unpack_from(order + "8h", header, 40)
-            (bits,), (start,) = struct.unpack_from(order + "h", header, 72), struct.unpack_from(order + "f", header, 108)
-        elif len(header) >= 540 and struct.unpack_from(order + "i", header)[0] == 540:
-            dimensions = struct.unpack_from(order + "8q", header, 16)
-            (bits,), (start,) = struct.unpack_from(order + "h", header, 14), struct.unpack_from(order + "q", header, 168)
-        else:
-            continue
-        return _promised_bytes(dimensions, bits, start)
+        for layout in _NIFTI_LAYOUTS:
+            if len(header) < layout.header_bytes or struct.unpack_from(order + "i", header)[0] != layout.header_bytes:
+                continue
+            dimensions = struct.unpack_from(order + layout.dimensions[0], header, layout.dimensions[1])
+            (bits,) = struct.unpack_from(order + layout.bits[0], header, layout.bits[1])
+            (start,) = struct.unpack_from(order + layout.start[0], header, layout.start[1])
+            return _promised_bytes(dimensions, bits, start)
     return None
 
 

@@ -74,13 +74,9 @@ def _check_whole_numbers(array: np.ndarray, name: str) -> None:
 def _read(path: Path, warn: Warn, series_uid: str | None, grey_from_colour: bool) -> Volume:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
-    if path.is_dir():
-        image = read_dicom_series(path, series_uid, warn)
-    else:
-        image = _read_file(path, warn)
-    name = path.name
-    image = _three_dimensional(image, name)
-    return volume_from_itk(_scalar(image, name, warn, grey_from_colour), name)
+    image = read_dicom_series(path, series_uid, warn) if path.is_dir() else _read_file(path, warn)
+    image = _scalar(_three_dimensional(image, path.name), path.name, warn, grey_from_colour)
+    return volume_from_itk(image, path.name)
 
 
 def _read_file(path: Path, warn: Warn) -> sitk.Image:

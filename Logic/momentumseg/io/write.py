@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from momentumseg.errors import OutputError
+from momentumseg.errors import InputError, OutputError
 from momentumseg.io.atomic import atomic_path, output_error, suffix_of
 from momentumseg.io.checks import check_writable_output
+from momentumseg.io.integrity import check_nifti_complete
 from momentumseg.io.quiet import quiet_itk
 from momentumseg.volumes.itk import volume_to_itk
 from momentumseg.volumes.volume import Volume
@@ -36,12 +37,15 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
 
 
 def _write_with_itk(image: sitk.Image, temporary: Path, target: Path) -> None:
+    suffix = suffix_of(target)
     try:
         with quiet_itk():
-            sitk.WriteImage(image, str(temporary), useCompression=suffix_of(target) not in _UNCOMPRESSED)
-    except RuntimeError:  # the only type SimpleITK raises, without an error number
-        free = shutil.disk_usage(target.parent).free
-        reason = "the disk is full; free some space" if free < _SPARE_BYTES else "writing failed; check the disk"
+            sitk.WriteImage(image, str(temporary), useCompression=suffix not in _UNCOMPRESSED)
+        if suffix in _NIFTI:  # its writer does not report a full disk
+            check_nifti_complete(temporary)
+    except (RuntimeError, InputError):  # SimpleITK raises nothing but RuntimeError, without an error number
+        full = shutil.disk_usage(target.parent).free < _SPARE_BYTES
+        reason = "the disk is full; free some space" if full else "the disk refused it; check the disk"
         raise output_error(target, f"{reason} or choose another folder") from None
 
 

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 
 from momentumseg.volumes.volume import Volume
 
 _LPS_TO_RAS = np.diag((-1.0, -1.0, 1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class ItkGeometry:
+    """Geometry of a 3D image in SimpleITK's terms: ``size`` and ``spacing`` (mm) in I, J, K; LPS coordinates."""
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    origin: list[float]
+    direction: list[float]
+
+
+def itk_geometry(volume: Volume) -> ItkGeometry:
+    """Geometry of a volume for SimpleITK images and filters."""
+    ijk_to_lps = _LPS_TO_RAS @ volume.ijk_to_ras
+    k, j, i = volume.shape
+    return ItkGeometry(
+        size=(i, j, k),
+        spacing=volume.spacing,
+        origin=ijk_to_lps[:3, 3].tolist(),
+        direction=(ijk_to_lps[:3, :3] / np.array(volume.spacing)).ravel().tolist(),
+    )
 
 
 def volume_to_itk(volume: Volume) -> sitk.Image:
@@ -18,11 +42,10 @@ def volume_to_itk(volume: Volume) -> sitk.Image:
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
     image = sitk.GetImageFromArray(np.asarray(array, dtype=array.dtype.newbyteorder("=")))
-    ijk_to_lps = _LPS_TO_RAS @ volume.ijk_to_ras
-    spacing = np.array(volume.spacing)
-    image.SetSpacing(volume.spacing)
-    image.SetOrigin(ijk_to_lps[:3, 3].tolist())
-    image.SetDirection((ijk_to_lps[:3, :3] / spacing).ravel().tolist())
+    geometry = itk_geometry(volume)
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
     return image
 
 
@@ -41,4 +64,4 @@ def _ijk_to_ras(image: sitk.Image) -> np.ndarray:
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)
     ijk_to_lps[:dimension, :dimension] = direction * np.array(image.GetSpacing())
     ijk_to_lps[:dimension, 3] = image.GetOrigin()
-    return _LPS_TO_RAS @ ijk_to_lps
+    return np.asarray(_LPS_TO_RAS @ ijk_to_lps)
