@@ -198,7 +198,7 @@ class WeightsStore:
 
 
 def _offer(entry: CatalogueEntry) -> str:
-    return f"run: momentumseg models get {entry.name}, or " if entry.source.kind in ("registry", "url") else ""
+    return f"run: momentumseg models download {entry.name}, or " if entry.source.kind in ("registry", "url") else ""
 
 
 def _not_writable(folder: Path, error: OSError) -> OutputError:
