@@ -69,8 +69,8 @@ def eligible_regions(regions: np.ndarray, rules: EligibilityRules) -> list[Eligi
         pairs = np.concatenate([_eligible_pairs(counts, gap, rules) for gap in range(1, rules.max_gap + 1)])
         pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
         values, starts = np.unique(pairs[:, 0], return_index=True)
-        for value, group in zip(values, np.split(pairs[:, 1:], starts[1:]), strict=True):
-            found.append(EligibleRegion(source, int(value), group))
+        groups = np.split(pairs[:, 1:], starts[1:]) if len(pairs) else []
+        found += [EligibleRegion(source, int(value), group) for value, group in zip(values, groups, strict=True)]
     return found
 
 
