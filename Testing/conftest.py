@@ -1,0 +1,71 @@
+"""Fixtures of all rooms. Names read as sentences: ``a_phantom_volume``, ``shared_data``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from momentumseg.volumes.volume import Volume
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine must not fail a test; examples are the same on every run, so that a failure can be repeated.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real volumes that lie beside the repository; see their MANIFEST.md."""
+    folder = Path(os.environ.get("MOMENTUMSEG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real volumes at {folder} (set MOMENTUMSEG_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def a_chaos_case(shared_data: Path) -> tuple[Path, Path]:
+    """Image and label map of one abdominal MRI (256x256, 1.25x1.25x7.7 mm)."""
+    images = sorted((shared_data / "chaos_t2" / "images").glob("*.nii.gz"))
+    if not images:
+        pytest.skip(f"no abdominal MRI in {shared_data}")
+    return images[0], shared_data / "chaos_t2" / "labels" / images[0].name
+
+
+@pytest.fixture(scope="session")
+def a_hippocampus_case(shared_data: Path) -> tuple[Path, Path]:
+    """Image and label map of one small brain MRI (about 35x51x35, 1 mm)."""
+    images = sorted((shared_data / "hippocampus" / "images").glob("*.nii.gz"))
+    if not images:
+        pytest.skip(f"no hippocampus MRI in {shared_data}")
+    return images[0], shared_data / "hippocampus" / "labels" / images[0].name
+
+
+@pytest.fixture
+def a_geometry() -> np.ndarray:
+    """IJK-to-RAS of an axial scan, 1.5 x 1.5 x 5 mm, i to the left, j to the back, k to the head."""
+    matrix = np.diag((-1.5, -1.5, 5.0, 1.0))
+    matrix[:3, 3] = (30.0, 40.0, -20.0)
+    return matrix
+
+
+@pytest.fixture
+def a_phantom_labelmap(a_geometry: np.ndarray) -> Volume:
+    """Label map (12, 40, 48): an ellipsoid (1) and a smaller box (2) beside it."""
+    k, j, i = np.ogrid[:12, :40, :48]
+    labels = ((((k - 6) / 4) ** 2 + ((j - 20) / 12) ** 2 + ((i - 16) / 10) ** 2) <= 1).astype(np.uint8)
+    labels[3:9, 12:26, 34:42] = 2
+    return Volume(labels, a_geometry, "phantom labels")
+
+
+@pytest.fixture
+def a_phantom_volume(a_phantom_labelmap: Volume) -> Volume:
+    """Int16 image (12, 40, 48) of the phantom: each label has a brightness of its own, with noise."""
+    rng = np.random.default_rng(7)
+    brightness = np.array((20, 200, 120))[a_phantom_labelmap.array]
+    noisy = brightness + rng.normal(0, 5, brightness.shape)
+    return a_phantom_labelmap.like(noisy.astype(np.int16), "phantom")
