@@ -38,7 +38,7 @@ def discover_cases(folder: Path | str) -> list[Case]:
     """Cases of a folder, sorted by the numbers in their names (``case_2`` before ``case_10``).
 
     Understood layouts: ``images/`` and ``labels/``; nnU-Net and Decathlon (``imagesTr/``, ``labelsTr/``; of a
-    multi-channel case the channel ``_0000``); ``NAME_image`` and ``NAME_label`` side by side; plain volumes without labels.
+    multi-channel case the channel ``_0000``); ``NAME_image`` and ``NAME_label`` side by side; volumes without labels.
 
     Raises:
         InputError: the folder does not exist or holds no volume.
@@ -79,7 +79,7 @@ def select_cases(cases: list[Case], wanted: list[str] | None) -> list[Case]:
 
 
 def dataset_label_names(folder: Path | str) -> dict[int, str]:
-    """Names of the labels from ``dataset.json`` (nnU-Net v1 and v2, Decathlon); empty without one. Background is left out.
+    """Names of the labels > 0 from ``dataset.json`` (nnU-Net v1 and v2, Decathlon); empty without one.
 
     Raises:
         InputError: the file is not JSON.
@@ -121,7 +121,7 @@ def natural_key(name: str) -> tuple[Any, ...]:
 
 
 def _named_label(key: Any, value: Any) -> dict[int, str]:
-    """``{"1": "liver"}`` (Decathlon, nnU-Net v1) and ``{"liver": 1}`` (nnU-Net v2); region lists have no single label."""
+    """``{"1": "liver"}`` (Decathlon, nnU-Net v1) and ``{"liver": 1}`` (nnU-Net v2); regions have no one label."""
     if isinstance(value, int):
         return {value: str(key)}
     if isinstance(value, str) and str(key).isdigit():

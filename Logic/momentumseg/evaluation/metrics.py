@@ -131,7 +131,7 @@ def volume_ml(mask: np.ndarray, spacing: Sequence[float]) -> float:
 def surface_dice(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], tolerance_mm: float = 3.0
 ) -> float:
-    """Fraction of both surfaces that lies within ``tolerance_mm`` of the other one (Nikolov et al. 2018, arXiv:1809.04430).
+    """Fraction of both surfaces that lies within ``tolerance_mm`` of the other one (Nikolov et al., arXiv:1809.04430).
 
     Surface elements carry their area in mm^2 (marching-cubes neighbour codes), so that anisotropic voxels are weighed
     rightly. Masks end with their array: a mask that touches its border has a surface there. Both masks empty gives 1,

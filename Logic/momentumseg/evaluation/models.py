@@ -1,0 +1,126 @@
+"""The models under evaluation: one for all folds, or one a fold, and whether they have seen the test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from momentumseg.errors import InputError
+from momentumseg.evaluation.feature_bank import FewShotModel
+
+ModelOfFold = Callable[[int], "EvaluatedModel"]
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A network with its identity.
+
+    Attributes:
+        network: in evaluation mode.
+        reference: catalogue name or path, as given.
+        sha256: of the weights.
+        recipe: how it was trained.
+        context: what the three channels of an image hold.
+        training_cases: names of the cases whose images it was trained on; None where the recipe does not say.
+    """
+
+    network: FewShotModel
+    reference: str
+    sha256: str
+    recipe: Mapping[str, Any]
+    context: str = "single"
+    training_cases: frozenset[str] | None = None
+
+    def seen(self, cases: Iterable[str]) -> list[str]:
+        """The cases that the model was trained on, sorted."""
+        return sorted(set(cases) & (self.training_cases or frozenset()))
+
+    def description(self, test_cases: Iterable[str]) -> dict[str, Any]:
+        """What a report keeps of the model."""
+        return {
+            "reference": self.reference,
+            "sha256": self.sha256,
+            "overlap": self._overlap(test_cases),
+            "recipe": dict(self.recipe),
+        }
+
+    def _overlap(self, test_cases: Iterable[str]) -> str:
+        if self.training_cases is None:
+            return "its recipe does not name its training cases"
+        seen = self.seen(test_cases)
+        return f"trained on images of {len(seen)} test cases" if seen else "not trained on images of test cases"
+
+
+def load_evaluated_model(reference: str, device: str = "cpu") -> EvaluatedModel:
+    """A model by catalogue name or path.
+
+    Raises:
+        WeightsError: missing, damaged or foreign weights.
+    """
+    from momentumseg.weights.loading import load_few_shot_model
+
+    loaded = load_few_shot_model(reference, device=device)
+    return EvaluatedModel(
+        network=loaded.network,
+        reference=reference,
+        sha256=loaded.sha256,
+        recipe=loaded.recipe,
+        context=slice_context(loaded.recipe),
+        training_cases=training_cases(loaded.recipe),
+    )
+
+
+def models_by_fold(model: str | None, pattern: str | None, device: str = "cpu") -> ModelOfFold:
+    """Function that loads the model of a fold; a single model is loaded once.
+
+    Args:
+        model: catalogue name or path of one model for all folds.
+        pattern: path with ``{fold}``, one model a fold.
+
+    Raises:
+        InputError: both or none are given, or the pattern has no ``{fold}``.
+    """
+    if (model is None) == (pattern is None):
+        raise InputError("Give either one model (--model) or one a fold (--model-pattern), not both and not none.")
+    if pattern is None:
+        load_once = cache(partial(load_evaluated_model, str(model), device))
+        return lambda _fold: load_once()
+    if "{fold}" not in pattern:
+        raise InputError(
+            f"The model pattern {pattern!r} has no {{fold}}; write for example runs/fold{{fold}}.safetensors."
+        )
+    return lambda fold: load_evaluated_model(pattern.replace("{fold}", str(fold)), device)
+
+
+def check_unseen(model: EvaluatedModel, cases: Iterable[str], allow_overlap: bool) -> None:
+    """Refuse to test a model on images that it was trained on.
+
+    Raises:
+        InputError: it was, and ``allow_overlap`` is False.
+    """
+    seen = model.seen(cases)
+    if seen and not allow_overlap:
+        raise InputError(
+            f"The model {model.reference} was trained on {len(seen)} of the test cases ({', '.join(seen[:3])}); "
+            "evaluate a model of this fold, or allow the overlap with --allow-overlap, which the report will say."
+        )
+
+
+def slice_context(recipe: Mapping[str, Any]) -> str:
+    """The ``context`` of a recipe's data or episodes table; ``"single"`` where it says nothing."""
+    for table in (recipe, recipe.get("data"), recipe.get("episodes"), recipe.get("input")):
+        if isinstance(table, Mapping) and isinstance(table.get("context"), str):
+            return str(table["context"])
+    return "single"
+
+
+def training_cases(recipe: Mapping[str, Any]) -> frozenset[str] | None:
+    """Case names of a recipe's ``training_cases``, without folder and suffix; None where it has none."""
+    for table in (recipe, recipe.get("data")):
+        names = table.get("training_cases") if isinstance(table, Mapping) else None
+        if isinstance(names, list):
+            return frozenset(Path(str(name)).name.split(".")[0] for name in names)
+    return None
