@@ -45,8 +45,8 @@ class Output:
         self.note(f"Warning: {sentence}")
 
     @contextmanager
-    def progress(self, description: str) -> Iterator[Advance]:
-        """Show a bar with the remaining time on stderr while the block runs."""
+    def progress(self) -> Iterator[Callable[[str], Advance]]:
+        """Show bars with the remaining time on stderr while the block runs: one for each step that is named."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -55,13 +55,13 @@ class Output:
         )
         console = Console(stderr=True)
         hidden = self.quiet or not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-            task = bar.add_task(description, total=None)
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
 
-            def advance(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total or None)
+            def step(description: str) -> Advance:
+                task = bars.add_task(description, total=None, visible=False)
+                return lambda done, total: bars.update(task, completed=done, total=total or None, visible=True)
 
-            yield advance
+            yield step
 
 
 def output_of(context: typer.Context) -> Output:

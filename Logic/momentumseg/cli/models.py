@@ -77,8 +77,8 @@ def download(context: typer.Context, name: Name) -> None:
     from momentumseg.weights.store import WeightsStore
 
     output = output_of(context)
-    with output.progress(f"Downloading {name}") as advance:
-        path = WeightsStore().download(name, advance)
+    with output.progress() as step:
+        path = WeightsStore().download(name, step(f"Downloading {name}"))
     output.result({"name": name, "path": str(path)}, f"{name} is here: {path}")
 
 
