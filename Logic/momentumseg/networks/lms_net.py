@@ -90,6 +90,10 @@ class _UnfoldedHead(nn.Module):
         """Prototypes of n supports: l is averaged over them, their regions are shared out and concatenated."""
         return summarize_supports(features, masks, self.regions, generator)
 
+    def match(self, features: Tensor, prototype: Tensor) -> Tensor:
+        """Logit ``(B, h, w)`` by the data term alone, of features ``(B, C, h, w)`` and prototypes ``(B, C)``."""
+        return self.data_term(_cosine(functional.normalize(features, dim=1), prototype))
+
 
 @register_head("lms")
 class LmsHead(_UnfoldedHead):

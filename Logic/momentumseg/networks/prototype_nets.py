@@ -53,6 +53,10 @@ class PrototypeHead(nn.Module):
         logit = self.score(features, summary.prototype.expand(len(features), -1))
         return FewShotOutput(logit, [_plain_iterate(logit)])
 
+    def match(self, features: Tensor, prototype: Tensor) -> Tensor:
+        """Logit ``(B, h, w)`` of features ``(B, C, h, w)`` and prototypes ``(B, C)``."""
+        return self.score(features, prototype)
+
     def regularization(self) -> Tensor:
         return self.score.regularization()
 
@@ -88,6 +92,10 @@ class RegionalPrototypeHead(nn.Module):
             regional = self.block(regional, query_prototype)
         logit = self.score(features, regional.mean(dim=1))
         return FewShotOutput(logit, [*iterates, _plain_iterate(logit)])
+
+    def match(self, features: Tensor, prototype: Tensor) -> Tensor:
+        """Logit ``(B, h, w)`` of features ``(B, C, h, w)`` and prototypes ``(B, C)``."""
+        return self.score(features, prototype)
 
     def regularization(self) -> Tensor:
         return self.score.regularization()

@@ -167,7 +167,11 @@ class EpisodeDataset:
     def _draw(self, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Images and masks (support, query) before augmentation."""
         volume, regions = self._volumes[rng.integers(len(self._volumes))]
-        region = regions[rng.integers(len(regions))]
+        # the source first: small regions are many times more frequent than large ones and would crowd them out
+        sources = sorted({region.source for region in regions})
+        source = sources[rng.integers(len(sources))]
+        candidates = [region for region in regions if region.source == source]
+        region = candidates[rng.integers(len(candidates))]
         pair = region.pairs[rng.integers(len(region.pairs))]
         if rng.random() < 0.5:
             pair = pair[::-1]

@@ -121,7 +121,7 @@ def _voxel_graph(voxels: np.ndarray, slice_ratio: float) -> sparse.csr_array:
         there = tuple(slice(max(0, s), extent - max(0, -s)) for s, extent in zip(step, voxels.shape, strict=True))
         moved = [axis for axis in range(3) if step[axis]]
         weight = sum(slice_ratio**2 if axis == 0 else 1.0 for axis in moved) / len(moved)
-        cost[(*here, number)] = np.float32(weight**0.5) * np.abs(voxels[here] - voxels[there])
+        cost[..., number][here] = np.float32(weight**0.5) * np.abs(voxels[here] - voxels[there])
     np.maximum(cost, _NO_COST, out=cost)
     cost = cost.reshape(voxels.size, len(steps))
     exists = np.isfinite(cost)
@@ -212,7 +212,7 @@ def supervoxels(
         raise InputError(f"Supervoxels need a 3D volume but this one has {array.ndim} axes.")
     path = None
     if cache_folder is not None:
-        parameters = [_CACHE_VERSION, method, min_size, foreground_threshold, [float(mm) for mm in spacing]]
+        parameters: list[object] = [_CACHE_VERSION, method, min_size, foreground_threshold, [float(mm) for mm in spacing]]
         path = Path(cache_folder) / f"supervoxels-{_cache_key(array, parameters)}.npz"
         cached = _read_cache(path, array.shape)
         if cached is not None:

@@ -1,0 +1,1 @@
+"""Recipes: one small TOML a system, telling which registry entries it combines."""

@@ -1,0 +1,150 @@
+"""A complete few-shot training run: from a recipe and unlabelled volumes to a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from momentumseg.errors import Cancelled, InputError
+from momentumseg.io.read import read_volume
+from momentumseg.networks.few_shot import FewShotNetwork
+from momentumseg.networks.registry import build_few_shot_network
+from momentumseg.training.episodes import EligibilityRules, EpisodeDataset
+from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgress
+from momentumseg.training.phantoms import generate_phantom_volume
+from momentumseg.training.preparation import RegionSource, prepare_volume
+from momentumseg.training.prepared_volume import PreparedVolume
+from momentumseg.transforms.episode_augmentation import AugmentationConfig
+from momentumseg.transforms.slices import slices_to_images
+from momentumseg.weights.loading import load_backbone_weights
+from momentumseg.weights.store import WeightsStore
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a run trains.
+
+    Attributes:
+        folder: of checkpoints and the model; an unfinished run in it is continued.
+        images: unlabelled volumes by case name.
+        device, devices: see :class:`FewShotTrainer`.
+        cache_folder: of the supervoxels; None computes them anew.
+        on_prepared: called with the number of prepared volumes and of all.
+        on_progress: called every few iterations.
+        cancelled: asked between iterations and volumes.
+    """
+
+    folder: Path
+    images: Mapping[str, Path]
+    device: str = "cpu"
+    devices: int = 1
+    cache_folder: Path | None = None
+    store: WeightsStore | None = None
+    on_prepared: Callable[[int, int], None] = field(default=lambda done, total: None)
+    on_progress: Callable[[TrainingProgress], None] | None = None
+    cancelled: Callable[[], bool] = field(default=lambda: False)
+
+
+def run_few_shot_training(recipe: Mapping[str, Any], options: RunOptions) -> Path:
+    """Train as the recipe says and return the path of the model file.
+
+    Raises:
+        InputError: unusable recipe or volumes.
+        Cancelled: the user stopped; the same call continues.
+        OutputError, WeightsError: files that cannot be written or loaded.
+    """
+    recipe = with_training_cases(recipe, options.images)
+    volumes = prepare_volumes(recipe, options)
+    dataset = build_episodes(recipe, volumes)
+    seed = int(recipe["training"].get("seed", 0))
+    torch.manual_seed(seed)
+    network = build_few_shot_network(recipe["network"])
+    trainer = FewShotTrainer(network, dataset, recipe, options.folder, card_of(recipe), options.device, options.devices)
+    if not trainer.resume():
+        initialize(network, recipe, volumes, options.store, seed)
+        trainer.restart_average()
+    return trainer.run(options.on_progress, options.cancelled)
+
+
+def with_training_cases(recipe: Mapping[str, Any], names: Mapping[str, Path] | Sequence[str]) -> dict[str, Any]:
+    """The recipe with the names of the volumes it was run on: an evaluation refuses to test on them."""
+    return {**recipe, "data": {**recipe.get("data", {}), "training_cases": sorted(names)}}
+
+
+def prepare_volumes(recipe: Mapping[str, Any], options: RunOptions) -> list[PreparedVolume]:
+    """Normalised stacks and regions of the volumes, and the recipe's generated phantoms.
+
+    Raises:
+        InputError: no volume at all, or one that cannot be used.
+        Cancelled: the user stopped.
+    """
+    data = recipe.get("data", {})
+    sources = tuple(RegionSource(**table) for table in data.get("regions", [{}]))
+    phantoms = int(data.get("phantoms", 0))
+    total = len(options.images) + phantoms
+    if total == 0:
+        raise InputError("There is nothing to train on; give a folder with volumes.")
+    prepared = []
+    for name, path in sorted(options.images.items()):
+        _stop_if(options.cancelled)
+        volume = read_volume(path)
+        prepared.append(prepare_volume(volume, size=data.get("size", 256), plane=data.get("plane", "acquisition"),
+                                       sources=sources, cache_folder=options.cache_folder))
+        options.on_prepared(len(prepared), total)
+    for index in range(phantoms):
+        _stop_if(options.cancelled)
+        prepared.append(generate_phantom_volume(np.random.default_rng([7, index])))
+        options.on_prepared(len(prepared), total)
+    return prepared
+
+
+def build_episodes(recipe: Mapping[str, Any], volumes: Sequence[PreparedVolume]) -> EpisodeDataset:
+    """Episodes of the recipe's ``[episodes]`` and ``[augmentation]`` tables.
+
+    Raises:
+        InputError: unknown option, or no usable region.
+    """
+    table = dict(recipe.get("episodes", {}))
+    context = table.pop("context", "single")
+    try:
+        rules = EligibilityRules(**table)
+    except TypeError as error:
+        raise InputError(f"The recipe's [episodes] table has an unknown option: {error}.") from error
+    training = recipe["training"]
+    return EpisodeDataset(volumes, seed=int(training.get("seed", 0)), length=int(training["iterations"]), context=context,
+                          augmentation=AugmentationConfig.from_mapping(recipe.get("augmentation", {})), rules=rules)
+
+
+def initialize(network: FewShotNetwork, recipe: Mapping[str, Any], volumes: Sequence[PreparedVolume],
+               store: WeightsStore | None, seed: int) -> None:
+    """Pretrained backbone and whitened projections, as the recipe's ``[weights]`` table says."""
+    table = recipe.get("weights", {})
+    if "backbone" in table:
+        load_backbone_weights(network.backbone, table["backbone"], store)
+    count = int(table.get("whiten_slices", 0))
+    if count and hasattr(network.backbone, "whiten"):
+        network.backbone.whiten(_sample_slices(volumes, count, seed), seed=seed)
+
+
+def card_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Model card of a run: the recipe's ``[card]`` table with what the run itself knows."""
+    card = {"name": "untitled", "licence": "that of the training data", **recipe.get("card", {})}
+    extra = {"training_cases": recipe["data"]["training_cases"], "iterations": recipe["training"]["iterations"],
+             "seed": recipe["training"].get("seed", 0), **card.get("extra", {})}
+    return {**card, "extra": extra}
+
+
+def _sample_slices(volumes: Sequence[PreparedVolume], count: int, seed: int) -> torch.Tensor:
+    rng = np.random.default_rng([seed, 1])
+    chosen = [volumes[rng.integers(len(volumes))] for _ in range(count)]
+    return torch.from_numpy(np.concatenate([slices_to_images(v.stack, [rng.integers(len(v.stack))]) for v in chosen]))
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("Training was stopped before it began; nothing was written.")
