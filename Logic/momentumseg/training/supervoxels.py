@@ -212,7 +212,8 @@ def supervoxels(
         raise InputError(f"Supervoxels need a 3D volume but this one has {array.ndim} axes.")
     path = None
     if cache_folder is not None:
-        parameters: list[object] = [_CACHE_VERSION, method, min_size, foreground_threshold, [float(mm) for mm in spacing]]
+        millimetres = [float(mm) for mm in spacing]
+        parameters: list[object] = [_CACHE_VERSION, method, min_size, foreground_threshold, millimetres]
         path = Path(cache_folder) / f"supervoxels-{_cache_key(array, parameters)}.npz"
         cached = _read_cache(path, array.shape)
         if cached is not None:

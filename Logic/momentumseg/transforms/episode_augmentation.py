@@ -8,7 +8,7 @@ displacements are below a pixel, and cubic sampling is several times slower for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,9 @@ class AugmentationConfig:
         if self.order not in _MODES:
             raise InputError(f"The interpolation order {self.order} is unknown: use 0, 1 or 3.")
         for name in ("gamma", "zoom", "contrast"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise InputError(f"The augmentation range {name} = [{low}, {high}] must be positive and ascending.")
+            limits = getattr(self, name)
+            if not isinstance(limits, tuple) or len(limits) != 2 or not 0 < limits[0] <= limits[1]:
+                raise InputError(f"The augmentation range {name} = {limits} must be two positive, ascending numbers.")
         if self.elastic_sigma <= 0:
             raise InputError(f"The augmentation option elastic_sigma = {self.elastic_sigma} must be positive.")
 
@@ -73,16 +73,17 @@ class AugmentationConfig:
         unknown = sorted(set(table) - known)
         if unknown:
             raise InputError(f"Unknown augmentation option {', '.join(unknown)}: known are {', '.join(sorted(known))}.")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        return cls(**{key: _as_range(value) for key, value in table.items()})
 
     @classmethod
     def none(cls) -> AugmentationConfig:
         """No change at all: for validation episodes and tests."""
         return cls(gamma=(1.0, 1.0), rotation=0, shift=0, shear=0, zoom=(1.0, 1.0), elastic_alpha=0)
 
-    def with_order(self, order: int) -> AugmentationConfig:
-        """The same ranges with another interpolation order."""
-        return replace(self, order=order)
+
+def _as_range(value: Any) -> Any:
+    """A list of a recipe as the tuple that a frozen configuration holds; other values as they are."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class SpatialWarp:
@@ -201,10 +202,11 @@ def augment_pair(
         if rng.random() < config.flip_probability:
             images = [np.ascontiguousarray(np.flip(image, axis)) for image in images]
             masks = [np.ascontiguousarray(np.flip(mask, axis)) for mask in masks]
-    brighter = int(rng.integers(2))
-    images[brighter] = random_gamma(images[brighter], rng, config.gamma)
+    remapped = int(rng.integers(2))
+    images[remapped] = random_gamma(images[remapped], rng, config.gamma)
     moved = int(rng.integers(2))
-    warp = SpatialWarp.random(masks[moved].shape, rng, config)  # type: ignore[arg-type]
+    rows, columns = masks[moved].shape
+    warp = SpatialWarp.random((rows, columns), rng, config)
     images[moved] = warp.image(images[moved], config.order)
     masks[moved] = warp.mask(masks[moved])
     return [random_appearance(image, rng, config) for image in images], masks
