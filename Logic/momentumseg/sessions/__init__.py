@@ -1,0 +1,1 @@
+"""Sessions: what a user's click needs; state and caches live here."""
