@@ -1,19 +1,138 @@
-"""``momentumseg evaluate``: the numbers of a model on labelled data."""
+"""``momentumseg evaluate``: how good a model is on volumes whose labels are known."""
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from momentumseg.cli.console import Advance, output_of
+from momentumseg.cli.console import Advance, Output, output_of
 from momentumseg.cli.options import DeviceOption, Plane, PlaneOption, checked_device, parse_numbers
 
 if TYPE_CHECKING:
     from momentumseg.evaluation.report import EvaluationReport
 
-app = typer.Typer(no_args_is_help=True, help="Measure models on labelled data.")
+app = typer.Typer(no_args_is_help=True, help="Measure models on volumes with known labels.")
+
+
+class Protocol(str, Enum):
+    """Who drew the support: the literature takes another volume, a user draws on slices of the same one."""
+
+    published = "published"
+    user = "user"
+
+
+class SupportVolumes(str, Enum):
+    """Which volumes of a fold serve as support."""
+
+    all = "all"
+    third = "third"
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure models on volumes with known labels."""
+
+
+@app.command("fewshot")
+def fewshot(
+    context: typer.Context,
+    data: Annotated[Path, typer.Option(help="Folder with images and labels, or of nnU-Net.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="JSON file; its tables go to the .md beside it.", show_default=False)],
+    protocol: Annotated[Protocol, typer.Option(help="Support from other volumes, or drawn.")] = Protocol.published,
+    model: Annotated[str | None, typer.Option(help="Name or file of one model for all folds.")] = None,
+    model_pattern: Annotated[str | None, typer.Option(help="Path with {fold}: one model a fold.")] = None,
+    fold: Annotated[str, typer.Option(help="all, or numbers such as 0 or 0,2.")] = "all",
+    supports: Annotated[str, typer.Option(help="User: numbers of drawn slices.")] = "1,2,3,5",
+    support_volumes: Annotated[SupportVolumes, typer.Option(help="Published: which supports.")] = SupportVolumes.all,
+    parts: Annotated[int, typer.Option(min=1, help="Published: 3 chunks, or 1 middle support slice.")] = 3,
+    labels: Annotated[str | None, typer.Option(help="Labels to evaluate, such as 1,4; all by default.")] = None,
+    label_names: Annotated[str | None, typer.Option(help="Names for the tables: 1=liver,4=spleen.")] = None,
+    cases: Annotated[str | None, typer.Option(help="Names of cases, or a number: so many from the first.")] = None,
+    consistency: Annotated[bool, typer.Option(help="Also with the consistency step through slices.")] = True,
+    surface: Annotated[bool, typer.Option(help="Also the surface Dice.")] = True,
+    tolerance: Annotated[float, typer.Option(min=0, help="Of the surface Dice, mm.")] = 3.0,
+    plane: PlaneOption = Plane.acquisition,
+    device: DeviceOption = "cpu",
+    allow_overlap: Annotated[bool, typer.Option(help="Accept a model that has seen test images.")] = False,
+) -> None:
+    """Evaluate few-shot segmentation over the five folds of a data folder."""
+    from momentumseg.io.checks import check_writable_output
+
+    check_writable_output(output, suffixes=(".json",))
+    options: dict[str, object] = {
+        "labels": tuple(parse_numbers(labels, "--labels") or ()),
+        "tolerance_mm": tolerance if surface else None,
+        "consistency": consistency,
+        "plane": plane.value,
+    }
+    if protocol is Protocol.published:
+        options |= {"parts": parts, "supports": support_volumes.value}
+    else:
+        options |= {"supports": tuple(parse_numbers(supports, "--supports") or ())}
+    arguments = {
+        "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
+        "cases": _case_names(data, cases),
+        "label_names": _label_names(label_names),
+        "allow_overlap": allow_overlap,
+        "output": output,
+        "device": checked_device(device),
+        "command": shlex.join(["momentumseg", *sys.argv[1:]]),
+    }
+    report = _run(output_of(context), protocol, data, (model, model_pattern), options, arguments)
+    output_of(context).result(json.loads(report.to_json()), report.to_markdown())
+
+
+def _run(
+    output: Output,
+    protocol: Protocol,
+    data: Path,
+    model: tuple[str | None, str | None],
+    options: dict[str, object],
+    arguments: dict[str, object],
+) -> EvaluationReport:
+    from momentumseg.evaluation.models import models_by_fold
+    from momentumseg.evaluation.published_protocol import PublishedOptions, run_published_protocol
+    from momentumseg.evaluation.users_protocol import UserOptions, run_users_protocol
+
+    models = models_by_fold(*model, device=str(arguments["device"]))
+    with output.progress() as step:
+        arguments = {**arguments, "progress": _progress(output, step("Evaluating"))}
+        if protocol is Protocol.published:
+            return run_published_protocol(data, models, PublishedOptions(**options), **arguments)  # type: ignore[arg-type]
+        return run_users_protocol(data, models, UserOptions(**options), **arguments)  # type: ignore[arg-type]
+
+
+def _progress(output: Output, advance: Advance) -> Callable[[str, float], None]:
+    """Moves the bar; each new stage is also a line, for the logs of background runs."""
+    announced: set[str] = set()
+
+    def tell(stage: str, fraction: float) -> None:
+        if stage not in announced:
+            announced.add(stage)
+            output.note(stage)
+        advance(round(1000 * fraction), 1000)
+
+    return tell
+
+
+def _case_names(data: Path, text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if text.isdecimal():
+        from momentumseg.evaluation.datasets import labelled_cases
+
+        return [case.name for case in labelled_cases(data)[: int(text)]]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _label_names(text: str | None) -> dict[int, str] | None:
+    from momentumseg.evaluation.datasets import parse_label_names
+
+    return None if text is None else parse_label_names(text)
