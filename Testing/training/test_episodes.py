@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 from momentumseg.errors import InputError
 from momentumseg.training.episodes import EligibilityRules, Episode, EpisodeDataset, eligible_regions
@@ -129,6 +130,24 @@ def test_augmentation_leaves_the_volume_untouched(a_volume: PreparedVolume) -> N
         dataset[index]
     assert np.array_equal(stack, a_volume.stack)
     assert np.array_equal(regions, a_volume.regions)
+
+
+def test_every_source_is_drawn_equally_often(a_volume: PreparedVolume) -> None:
+    small = np.zeros_like(a_volume.regions[0])
+    for label in range(1, 9):
+        small[:, :, 3 * label - 3 : 3 * label] = label
+    volume = PreparedVolume(a_volume.stack, np.stack([a_volume.regions[0], small]))
+    dataset = EpisodeDataset([volume], augmentation=None, rules=RULES)
+    large = sum(int(dataset[index].support_mask.sum()) == 25 for index in range(200))
+    assert 70 < large < 130
+
+
+def test_episodes_can_be_batched_by_a_loader(a_volume: PreparedVolume) -> None:
+    dataset = EpisodeDataset([a_volume], augmentation=None, rules=RULES, length=4)
+    first = next(iter(DataLoader(dataset, batch_size=2)))  # type: ignore[arg-type]
+    assert isinstance(first, Episode)
+    assert first.support_image.shape == (2, 3, 24, 24)
+    assert np.array_equal(first.query_mask[1], dataset[1].query_mask)
 
 
 def test_volumes_without_regions_are_left_aside(a_volume: PreparedVolume) -> None:

@@ -142,7 +142,16 @@ def test_recipe_table_becomes_a_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [{"gama": 1}, {"order": 2}, {"zoom": [1.2, 0.9]}, {"zoom": 1.2}, {"zoom": [1.0]}, {"gamma": [0.0, 1.0]}, {"elastic_sigma": 0}]
+    "table",
+    [
+        {"gama": 1},
+        {"order": 2},
+        {"zoom": [1.2, 0.9]},
+        {"zoom": 1.2},
+        {"zoom": [1.0]},
+        {"gamma": [0.0, 1.0]},
+        {"elastic_sigma": 0},
+    ],
 )
 def test_wrong_tables_are_refused(table: dict) -> None:
     with pytest.raises(InputError):

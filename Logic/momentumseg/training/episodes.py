@@ -6,6 +6,7 @@ episodes, whatever the number of worker processes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -94,6 +95,11 @@ def _eligible_pairs(counts: np.ndarray, gap: int, rules: EligibilityRules) -> np
     return np.column_stack([labels, slices, slices + gap])
 
 
+def _by_source(regions: list[EligibleRegion]) -> list[list[EligibleRegion]]:
+    """The regions of every source that has any."""
+    return [list(group) for _, group in itertools.groupby(regions, key=lambda region: region.source)]
+
+
 class EpisodeDataset:
     """Episodes drawn from prepared volumes.
 
@@ -119,8 +125,8 @@ class EpisodeDataset:
         context: SliceContext = "single",
         rules: EligibilityRules = _PAPER_RULES,
     ) -> None:
-        indexed = [(volume, eligible_regions(volume.regions, rules)) for volume in volumes]
-        self._volumes = [(volume, regions) for volume, regions in indexed if regions]
+        indexed = [(volume, _by_source(eligible_regions(volume.regions, rules))) for volume in volumes]
+        self._volumes = [(volume, sources) for volume, sources in indexed if sources]
         if not self._volumes:
             raise InputError(
                 f"None of the {len(volumes)} training volumes holds a region of {rules.larger_area} pixels in two "
@@ -139,7 +145,7 @@ class EpisodeDataset:
     @property
     def region_count(self) -> int:
         """Usable (volume, source, label) regions."""
-        return sum(len(regions) for _, regions in self._volumes)
+        return sum(len(regions) for _, sources in self._volumes for regions in sources)
 
     def __len__(self) -> int:
         return self.length
@@ -148,7 +154,9 @@ class EpisodeDataset:
         return self.sample(np.random.default_rng([self.seed, index]))
 
     def sample(self, rng: np.random.Generator) -> Episode:
-        """One episode: random volume, random region, random pair of slices, order, augmentation.
+        """One episode: random volume, source, region and pair of slices, order, augmentation.
+
+        A source (size of supervoxels) is drawn before a region, so that many small ones do not crowd out few large.
 
         Raises:
             InputError: the augmentation moves every region out of the image.
@@ -166,12 +174,9 @@ class EpisodeDataset:
 
     def _draw(self, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Images and masks (support, query) before augmentation."""
-        volume, regions = self._volumes[rng.integers(len(self._volumes))]
-        # the source first: small regions are many times more frequent than large ones and would crowd them out
-        sources = sorted({region.source for region in regions})
-        source = sources[rng.integers(len(sources))]
-        candidates = [region for region in regions if region.source == source]
-        region = candidates[rng.integers(len(candidates))]
+        volume, sources = self._volumes[rng.integers(len(self._volumes))]
+        regions = sources[rng.integers(len(sources))]
+        region = regions[rng.integers(len(regions))]
         pair = region.pairs[rng.integers(len(region.pairs))]
         if rng.random() < 0.5:
             pair = pair[::-1]
