@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="run is a POSIX shell
 PYTHON_STUB = """#!/bin/sh
 printf '%s\\n' "python $*" >>"$LOG"
 case "$*" in
-    *"-m venv"*) for folder; do :; done; mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python"; touch "$folder/pyvenv.cfg" ;;
+    *"-m venv"*)
+        for folder; do :; done
+        mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python"; touch "$folder/pyvenv.cfg" ;;
     *ensurepip*) [ -z "${NO_VENV_MODULE:-}" ] || [ -e "$APT_DONE" ] ;;
     *"import pip"*) [ -e "$(dirname "$0")/../pyvenv.cfg" ] ;;
     *importlib.metadata*) exit 1 ;;

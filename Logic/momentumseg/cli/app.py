@@ -10,13 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 from momentumseg import __version__
-from momentumseg.cli import bench, demo, evaluate, fewshot, models, train
+from momentumseg.cli import fewshot, models, train
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
 
 _ANYWHERE = ("--json", "--quiet")
-_EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4}{meaning}" for code, meaning in EXIT_CODES.items())
 
 
 class CommandGroup(TyperGroup):
@@ -41,15 +41,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help wraps well in narrow terminals, logs and screen readers
     epilog=_EPILOG,
     help="Few-shot segmentation of medical volumes: one drawn slice becomes the whole organ, with its uncertainty.",
 )
 app.command("fewshot")(fewshot.fewshot)
 app.command("train")(train.train)
-app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
-app.add_typer(bench.app, name="bench")
-app.command("demo")(demo.demo)
 
 
 def _show_version(wanted: bool) -> None:
@@ -61,7 +59,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def global_options(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, notes or warnings on stderr.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")

@@ -14,22 +14,24 @@ from momentumseg.errors import InputError
 DEFAULT_MODEL = "lmsnet-general"
 
 VolumeArgument = Annotated[
-    Path, typer.Argument(help="Image to segment: NIfTI, NRRD, MetaImage, or a DICOM folder.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="VOLUME", help="Image to segment: NIfTI, NRRD, MetaImage, PNG, or a DICOM folder.", show_default=False
+    ),
 ]
-ModelOption = Annotated[str, typer.Option("--model", help="Name from 'momentumseg models list', or a .safetensors file.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps ...")]
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Name from 'momentumseg models list', or a .safetensors file.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps ...")]
 
 
 class Plane(str, Enum):
-    """In which planes the volume is cut into slices; ``acquisition`` is the plane with the finest pixels."""
+    """In which plane a volume is cut into slices; ``acquisition`` is the one with the finest pixels."""
 
     acquisition = "acquisition"
     axial = "axial"
     coronal = "coronal"
     sagittal = "sagittal"
-
-
-PlaneOption = Annotated[Plane, typer.Option("--plane", help="Plane of the drawn slices.")]
 
 
 def parse_numbers(text: str | None, option: str) -> list[int] | None:
@@ -71,7 +73,8 @@ def parse_box(text: str | None, option: str) -> tuple[range, range, range] | Non
     ranges = [parse_range(part, option) for part in text.split(",")]
     if len(ranges) != 3 or None in ranges:
         raise InputError(
-            f"The value '{text}' of {option} is no box I:I,J:J,K:K in voxels; write for example {option} 10:90,20:80,0:30."
+            f"The value '{text}' of {option} is no box I:I,J:J,K:K in voxels; "
+            f"write for example {option} 10:90,20:80,0:30."
         )
     i, j, k = (found for found in ranges if found is not None)
     return i, j, k

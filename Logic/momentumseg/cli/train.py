@@ -18,26 +18,39 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a TOML file.", show_default=False)],
-    data: Annotated[Path, typer.Option("--data", help="Folder with volumes; labels in it are not used.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the run; an unfinished run in it is continued.")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FOLDER", help="Folder with volumes; labels in it are not used.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", metavar="FOLDER", help="Folder of the run; an unfinished run in it is continued."),
+    ],
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: table.key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: table.key=value; may be repeated."),
     ] = None,
     case: Annotated[
-        list[str] | None, typer.Option("--case", help="Train on this case only; may be repeated.", show_default="all")
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help="Train on this case only; may be repeated.", show_default="all"),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option("--fold", help="Leave out the test cases of this fold of the published protocol.")
+        int | None,
+        typer.Option("--fold", metavar="N", help="Leave out the test cases of this fold of the published protocol."),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder that keeps prepared volumes.", show_default="OUTPUT/prepared")
+        Path | None,
+        typer.Option(
+            "--cache", metavar="FOLDER", help="Folder that keeps prepared volumes.", show_default="OUTPUT/prepared"
+        ),
     ] = None,
     device: DeviceOption = "cpu",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="More than one needs Lightning Fabric.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", metavar="N", min=1, help="More than one needs Lightning Fabric.")
+    ] = 1,
 ) -> None:
-    """Train a few-shot model on your own volumes, without labels; it ends in OUTPUT/model.safetensors.
+    """Train a model on your own unlabelled volumes.
 
-    Ctrl-C stops at the next iteration and keeps the run; the same command continues it.
+    The model ends in OUTPUT/model.safetensors. Ctrl-C stops at the next iteration and keeps the run; the same command continues it.
     """
     from momentumseg.io.checks import check_writable_output
     from momentumseg.recipes.reading import read_recipe
@@ -50,7 +63,9 @@ def train(
     check_writable_output((output if output.is_dir() else output.parent) / "model.safetensors", suffixes=None)
     streams.note(f"Training '{recipe}' on {len(images)} volumes in {output}")
     with (
-        asked_to_stop(lambda: streams.note("Stopping after this iteration; press Ctrl-C again to stop at once.")) as stop,
+        asked_to_stop(
+            lambda: streams.note("Stopping after this iteration; press Ctrl-C again to stop at once.")
+        ) as stop,
         streams.progress() as step,
     ):
         trained = step("Training")
