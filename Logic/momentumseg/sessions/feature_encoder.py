@@ -114,6 +114,11 @@ class FeatureEncoder:
         return encoded
 
 
+def feature_batch(features: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
+    """Half precision ``(B, C, h, w)`` of cached ``(h, w, C)``; channels last in memory, where heads are fastest."""
+    return torch.from_numpy(np.stack(features)).permute(0, 3, 1, 2).to(device)
+
+
 class BackgroundEncoding:
     """Encodes slices in a thread until it is done, cancelled, or the program ends."""
 

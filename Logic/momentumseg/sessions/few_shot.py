@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -20,26 +19,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from momentumseg.errors import EmptySupportError, GeometryError, InputError
-from momentumseg.networks.few_shot import FewShotNetwork, SupportSummary
+from momentumseg.errors import InputError
+from momentumseg.networks.few_shot import FewShotNetwork
+from momentumseg.sessions.consistency import refinement_of
 from momentumseg.sessions.feature_cache import FeatureCache
 from momentumseg.sessions.feature_encoder import BackgroundEncoding, FeatureEncoder, IsCancelled, Progress
 from momentumseg.sessions.few_shot_result import Box, FewShotResult
-from momentumseg.sessions.few_shot_run import FewShotRequest, FewShotRun, OnSlice, Refinement, feature_batch
+from momentumseg.sessions.few_shot_run import FewShotRequest, FewShotRun, OnSlice
+from momentumseg.sessions.labelmap_supports import labels_at_voxels_of, labels_on_slices
 from momentumseg.sessions.ranges import checked_box, checked_slice_range
-from momentumseg.sessions.supports import (
-    Assignment,
-    Support,
-    assign_supports,
-    checked_labels,
-    labels_on_slices,
-    make_support,
-)
+from momentumseg.sessions.support_summaries import SupportSummaries
+from momentumseg.sessions.supports import Assignment, Support, assign_supports, make_support
 from momentumseg.sessions.volume_slices import VolumeSlices, identity_of
-from momentumseg.volumes.resample import resample_labelmap_to
 from momentumseg.volumes.volume import Volume
-
-_KEPT_SUMMARIES = 256
 
 
 class FewShotModel(Protocol):
@@ -92,7 +84,7 @@ class FewShotSession:
         self._current: VolumeSlices | None = None
         self._supports: dict[int, Support] = {}
         self._last_id = 0
-        self._summaries: OrderedDict[tuple[tuple[int, int], ...], SupportSummary] = OrderedDict()
+        self._summaries = SupportSummaries(self._network, self._encoder, self._device)
         self._background: BackgroundEncoding | None = None
         self._result: FewShotResult | None = None
 
@@ -121,7 +113,7 @@ class FewShotSession:
         self.stop_encoding()
         with self._lock:
             self._raise_background_error()
-            self._current = self._slices_of(volume, plane)
+            self._current = self._slices_of(volume, plane, identity_of(volume))
             self._result = None
             self._forget_unused_volumes()
 
@@ -161,8 +153,8 @@ class FewShotSession:
         """As `encode`, in a thread. It pauses while a result is computed; its errors are raised by the next call."""
         volume = self._volume_or_error()
         slices = _nearest_first(volume, first_slice)
-        self.stop_encoding()
-        with self._lock:
+        with self._lock:  # the thread never asks for this lock
+            self.stop_encoding()
             self._background = BackgroundEncoding(self._encoder, volume, slices)
 
     def stop_encoding(self) -> None:
@@ -237,7 +229,7 @@ class FewShotSession:
         """
         with self._lock:
             slices = self._target(volume)
-            array = _labels_in(labelmap, slices.volume)
+            array = labels_at_voxels_of(labelmap, slices.volume)
             found = labels_on_slices(array, slices.space.slice_axis, labels)
             along = np.moveaxis(array, slices.space.slice_axis, 0)
             return [
@@ -304,7 +296,7 @@ class FewShotSession:
             request,
             self._network,
             self._encoder,
-            self._summary,
+            self._summaries,
             self._device,
             on_slice=on_slice,
             progress=progress,
@@ -373,31 +365,10 @@ class FewShotSession:
                 drawn=self._drawn_on(volume),
                 box=box,
                 keep_drawn=keep_drawn,
-                refinement=_refinement(consistency, volume),
+                refinement=refinement_of(consistency, volume),
                 keep_iterates=keep_iterates,
+                drawn_on=dict(self._volumes),
             )
-
-    def _summary(self, supports: tuple[Support, ...]) -> SupportSummary:
-        """Prototypes of supports of one label; computed once for each set of drawn masks."""
-        key = tuple((support.id, support.revision) for support in supports)
-        with self._lock:
-            if key in self._summaries:
-                self._summaries.move_to_end(key)
-                return self._summaries[key]
-            volumes = [self._volumes[support.volume_id, support.plane] for support in supports]
-        features = [
-            self._encoder.features(volume, [support.network_slice])[0]
-            for volume, support in zip(volumes, supports, strict=True)
-        ]
-        places = range(len(supports))
-        masks = torch.from_numpy(np.stack([support.network_mask for support in supports])).to(self._device)
-        with torch.inference_mode():
-            summary = self._network.summarize(feature_batch(features, places, places, self._device), masks)
-        with self._lock:
-            self._summaries[key] = summary
-            while len(self._summaries) > _KEPT_SUMMARIES:
-                self._summaries.popitem(last=False)
-        return summary
 
     def _drawn_on(self, volume: VolumeSlices) -> list[Support]:
         return [
@@ -406,15 +377,22 @@ class FewShotSession:
             if support.volume_id == volume.id and support.plane == volume.space.plane
         ]
 
-    def _slices_of(self, volume: Volume, plane: str) -> VolumeSlices:
-        for known in [*self._volumes.values(), *([self._current] if self._current else [])]:
-            if known.volume is volume and known.space.plane == plane:
-                return known
-        return VolumeSlices(volume, plane, self._size, self._context, identity_of(volume))
+    def _slices_of(self, volume: Volume, plane: str, volume_id: str) -> VolumeSlices:
+        """The slices of a volume, those in use where they are the same."""
+        fresh = VolumeSlices(volume, plane, self._size, self._context, volume_id)
+        current = [] if self._current is None else [self._current]
+        known = {(slices.id, slices.space.plane): slices for slices in [*current, *self._volumes.values()]}
+        return known.get((volume_id, fresh.space.plane), fresh)
 
     def _target(self, volume: Volume | None) -> VolumeSlices:
         current = self._volume_or_error()
-        return current if volume is None or volume is current.volume else self._slices_of(volume, current.space.plane)
+        plane = current.space.plane
+        if volume is None or volume is current.volume:
+            return current
+        for known in self._volumes.values():
+            if known.volume is volume and known.space.plane == plane:
+                return known
+        return self._slices_of(volume, plane, identity_of(volume))
 
     def _volume_or_error(self) -> VolumeSlices:
         self._raise_background_error()
@@ -450,26 +428,3 @@ def _nearest_first(volume: VolumeSlices, first_slice: int | None) -> list[int]:
     count = volume.space.slice_count
     origin = count // 2 if first_slice is None else volume.space.network_index(first_slice)
     return sorted(range(count), key=lambda s: (abs(s - origin), s))
-
-
-def _labels_in(labelmap: Volume | np.ndarray, volume: Volume) -> np.ndarray:
-    """Whole numbers (K, J, I) at the voxels of ``volume``."""
-    if isinstance(labelmap, Volume):
-        labelmap = labelmap.like(checked_labels(labelmap.array))
-        resampled = resample_labelmap_to(labelmap, volume)
-        if labelmap.array.any() and not resampled.array.any():
-            raise EmptySupportError(
-                "Nothing of the support mask falls on a voxel of the volume: draw it with the volume's geometry."
-            )
-        return resampled.array
-    array = checked_labels(np.asarray(labelmap))
-    if array.shape != volume.shape:
-        raise GeometryError(
-            f"The support mask has {array.shape} voxels but the volume has {volume.shape}: give a mask of this volume."
-        )
-    return array
-
-
-def _refinement(consistency: object | bool | None, volume: VolumeSlices) -> Refinement | None:
-    """The consistency step with its settings, or None."""
-    return None

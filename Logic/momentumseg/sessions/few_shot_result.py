@@ -172,7 +172,7 @@ class FewShotResult:
 
     def _volume_of(self, of_slice: Callable[[np.ndarray], np.ndarray], dtype: type) -> np.ndarray:
         space = self.segmentation.space
-        voxels = np.zeros(space.shape, dtype=dtype)
+        voxels: np.ndarray = np.zeros(space.shape, dtype=dtype)
         for s in self.segmentation.slices:
             space.volume_slice(voxels, s)[...] = of_slice(self.segmentation.probabilities(s))
         return voxels

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from momentumseg.networks.few_shot import FewShotNetwork, Iterate, SupportSummary
-from momentumseg.sessions.feature_encoder import FeatureEncoder, IsCancelled, Progress, raise_if
+from momentumseg.networks.few_shot import FewShotNetwork, Iterate
+from momentumseg.sessions.feature_encoder import FeatureEncoder, IsCancelled, Progress, feature_batch, raise_if
 from momentumseg.sessions.few_shot_result import Box, FewShotResult, NetworkSegmentation, StoredIterate
+from momentumseg.sessions.support_summaries import SupportSummaries
 from momentumseg.sessions.supports import Support
 from momentumseg.sessions.volume_slices import VolumeSlices
 from momentumseg.volumes.volume import Volume
 
 OnSlice = Callable[[int, dict[int, np.ndarray]], None]
-Summaries = Callable[[tuple[Support, ...]], SupportSummary]
 # (logits (L, n, h, w), drawn {(label position, s): (size, size)}, images of s) -> logits (L, n, size, size)
 Refinement = Callable[[Tensor, dict[tuple[int, int], np.ndarray], Callable[[int], np.ndarray]], Tensor]
 
@@ -40,6 +41,7 @@ class FewShotRequest:
         keep_drawn: drawn slices stay as they were drawn.
         refinement: consistency through slices, or None.
         keep_iterates: store the stages.
+        drawn_on: (volume id, plane) of a support -> the volume.
     """
 
     volume: VolumeSlices
@@ -51,6 +53,7 @@ class FewShotRequest:
     keep_drawn: bool
     refinement: Refinement | None
     keep_iterates: bool
+    drawn_on: Mapping[tuple[str, str], VolumeSlices]
 
     def nearest_first(self) -> list[int]:
         """Query slices ordered by their distance to the nearest drawn slice (or to the middle)."""
@@ -85,12 +88,11 @@ class FewShotRun:
     request: FewShotRequest
     network: FewShotNetwork
     encoder: FeatureEncoder
-    summaries: Summaries
+    summaries: SupportSummaries
     device: torch.device
     on_slice: OnSlice | None = None
     progress: Progress | None = None
     cancelled: IsCancelled | None = None
-    _logits: Tensor | None = field(default=None, init=False)
     _iterates: dict[int, dict[int, list[StoredIterate]]] = field(default_factory=dict, init=False)
 
     def result(self) -> FewShotResult:
@@ -98,23 +100,9 @@ class FewShotRun:
         start = time.perf_counter()
         request, space = self.request, self.request.volume.space
         labelmap = np.zeros(space.shape, dtype=np.uint8 if request.labels[-1] <= 255 else np.uint16)
-        batches = request.batches(self.encoder.batch_size)
-        segmentation: NetworkSegmentation | None = None
-        for done, batch in enumerate(batches):
-            raise_if(self.cancelled)
-            logits = self._batch_logits(batch)
-            if self._logits is None:
-                self._logits = torch.zeros((len(logits), len(request.slices), *logits.shape[-2:]), dtype=torch.float16)
-                segmentation = self._segmentation(self._logits)
-            self._logits[:, [s - request.slices.start for s in batch]] = logits
-            if segmentation is not None and (request.refinement is None or self.on_slice is not None):
-                self._deliver(segmentation, batch, labelmap)
-            if self.progress is not None:
-                self.progress(done + 1, len(batches))
-        if segmentation is None or self._logits is None:
-            raise ValueError("a request has at least one slice")
+        segmentation = self._segmented(labelmap)
         if request.refinement is not None:
-            segmentation = self._segmentation(self._refined(self._logits))
+            segmentation = self._segmentation(self._refined(segmentation.logits, request.refinement))
             self._deliver(segmentation, request.nearest_first(), labelmap)
         uncertainty = {space.volume_index(s): segmentation.mean_uncertainty(s) for s in request.slices}
         return FewShotResult(
@@ -125,6 +113,26 @@ class FewShotRun:
             segmentation=segmentation,
         )
 
+    def _segmented(self, labelmap: np.ndarray) -> NetworkSegmentation:
+        """Run the heads on all slices; without a consistency step their labels are final and written at once."""
+        request = self.request
+        logits = torch.zeros((len(request.labels), len(request.slices), *self._feature_size()), dtype=torch.float16)
+        segmentation = self._segmentation(logits)
+        batches = request.batches(self.encoder.batch_size)
+        for done, batch in enumerate(batches, start=1):
+            raise_if(self.cancelled)
+            logits[:, [s - request.slices.start for s in batch]] = self._batch_logits(batch)
+            if request.refinement is None or self.on_slice is not None:
+                self._deliver(segmentation, batch, labelmap)
+            if self.progress is not None:
+                self.progress(done, len(batches))
+        return segmentation
+
+    def _feature_size(self) -> tuple[int, int]:
+        stride = cast(int, self.network.backbone.stride)  # torch types every attribute of a module as a tensor
+        size = self.request.volume.space.size // stride
+        return size, size
+
     def _segmentation(self, logits: Tensor) -> NetworkSegmentation:
         request = self.request
         return NetworkSegmentation(
@@ -133,11 +141,14 @@ class FewShotRun:
 
     def _batch_logits(self, batch: Sequence[int]) -> Tensor:
         """Half precision logits ``(L, len(batch), h, w)``; the batch is filled up to its fixed size."""
-        filled = [*batch, *[batch[-1]] * (self.encoder.batch_size - len(batch))]
-        features = feature_batch(self.encoder.features(self.request.volume, batch), filled, batch, self.device)
+        found = self.encoder.features(self.request.volume, batch)
+        filled = [*found, *[found[-1]] * (self.encoder.batch_size - len(found))]
+        features = feature_batch(filled, self.device)
         logits = []
         for label in self.request.labels:
-            summary = self.summaries(self.request.assigned[label][batch[0]])
+            supports = self.request.assigned[label][batch[0]]
+            volumes = [self.request.drawn_on[support.volume_id, support.plane] for support in supports]
+            summary = self.summaries.of(supports, volumes)
             with torch.inference_mode():
                 output = self.network(features, summary)
                 logits.append(output.logit[: len(batch)].float().clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half().cpu())
@@ -166,7 +177,7 @@ class FewShotRun:
                 by_label = dict(zip(self.request.labels, probabilities, strict=True))
                 self.on_slice(self.request.volume.space.volume_index(s), by_label)
 
-    def _refined(self, logits: Tensor) -> Tensor:
+    def _refined(self, logits: Tensor, refinement: Refinement) -> Tensor:
         """Half precision logits ``(L, n, size, size)`` after the consistency step."""
         request = self.request
         first = request.slices.start
@@ -176,17 +187,6 @@ class FewShotRun:
             if support.network_slice in request.slices
         }
         raise_if(self.cancelled)
-        assert_refinement = request.refinement
-        if assert_refinement is None:
-            return logits
-        refined = assert_refinement(logits.float(), drawn, lambda s: request.volume.image(first + s))
+        refined = refinement(logits.float(), drawn, lambda s: request.volume.image(first + s))
         raise_if(self.cancelled)
         return refined.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
-
-
-def feature_batch(
-    features: Sequence[np.ndarray], wanted: Sequence[int], slices: Sequence[int], device: torch.device
-) -> Tensor:
-    """Half precision ``(B, C, h, w)`` of cached ``(h, w, C)``; channels last in memory, where heads are fastest."""
-    by_slice = dict(zip(slices, features, strict=True))
-    return torch.from_numpy(np.stack([by_slice[s] for s in wanted])).permute(0, 3, 1, 2).to(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -133,51 +133,6 @@ def assign_supports(
     return {query: tuple(members) for query, members in chosen.items()}
 
 
-def checked_labels(labels: np.ndarray) -> np.ndarray:
-    """``labels`` as integers, of any shape.
-
-    Raises:
-        InputError: values that are not whole numbers, negative, or too large.
-    """
-    if labels.dtype.kind == "f":
-        if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
-            raise InputError(
-                "The support mask holds values that are not whole numbers: give a labelmap (0 is background), "
-                "not an image or a probability."
-            )
-        labels = labels.astype(np.int64)
-    elif labels.dtype.kind not in "biu":
-        raise InputError(f"The support mask holds values of type {labels.dtype}: give a labelmap of whole numbers.")
-    if labels.size and labels.dtype.kind != "b" and (labels.min() < 0 or labels.max() > LARGEST_LABEL):
-        raise InputError(
-            f"The support mask has labels from {labels.min()} to {labels.max()}: use 0 for background and 1 to "
-            f"{LARGEST_LABEL} for structures."
-        )
-    return labels
-
-
-def labels_on_slices(labelmap: np.ndarray, slice_axis: int, wanted: Iterable[int] | None) -> list[tuple[int, int]]:
-    """``(slice index, label)`` of everything drawn in a labelmap ``(K, J, I)``, slice by slice.
-
-    Raises:
-        EmptySupportError: nothing is drawn, or a wanted label is not.
-    """
-    chosen = None if wanted is None else {int(label) for label in wanted}
-    found = [
-        (index, label)
-        for index, labels in enumerate(np.moveaxis(labelmap, slice_axis, 0))
-        if labels.any()
-        for label in (int(value) for value in np.unique(labels))
-        if label != 0 and (chosen is None or label in chosen)
-    ]
-    missing = sorted((chosen or set()) - {label for _, label in found})
-    if missing:
-        raise EmptySupportError(f"Label {missing[0]} is nowhere in the support mask: draw it or leave it out.")
-    if not found:
-        raise EmptySupportError("The support mask is empty: draw the structure on at least one slice.")
-    return found
-
-
 def _rule(assignment: Assignment, is_own: bool, extent_is_known: bool) -> str:
     if assignment != "auto":
         return assignment
@@ -193,7 +148,7 @@ def _assign_of_one_volume(
     if rule == "chunks":
         bounds = np.linspace(0, len(queries), len(drawn) + 1).astype(int)
         owner = np.repeat(np.arange(len(drawn)), np.diff(bounds))
-        return {query: drawn[index] for query, index in zip(queries, owner, strict=True)}
+        return {query: drawn[index] for query, index in zip(queries, owner.tolist(), strict=True)}
     if rule == "nearest":
         return {query: min(drawn, key=lambda support: abs(support.network_slice - query)) for query in queries}
     positions = {query: space.relative_position(query) for query in queries}

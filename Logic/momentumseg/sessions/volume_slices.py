@@ -61,7 +61,7 @@ def identity_of(volume: Volume) -> str:
     digest = hashlib.sha256(repr((volume.shape, volume.array.dtype.str)).encode())
     digest.update(np.ascontiguousarray(volume.ijk_to_ras).tobytes())
     for voxels in volume.array:
-        digest.update(np.ascontiguousarray(voxels))
+        digest.update(np.ascontiguousarray(voxels).data)
     return digest.hexdigest()
 
 
