@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from momentumseg.errors import InputError
-from momentumseg.evaluation.feature_bank import FewShotModel
-
-ModelOfFold = Callable[[int], "EvaluatedModel"]
+from momentumseg.networks.few_shot import FewShotNetwork
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,10 @@ class EvaluatedModel:
         training_cases: names of the cases whose images it was trained on; None where the recipe does not say.
     """
 
-    network: FewShotModel
+    network: FewShotNetwork
     reference: str
     sha256: str
-    recipe: Mapping[str, Any]
+    recipe: dict[str, Any]
     context: str = "single"
     training_cases: frozenset[str] | None = None
 
@@ -73,8 +70,24 @@ def load_evaluated_model(reference: str, device: str = "cpu") -> EvaluatedModel:
     )
 
 
-def models_by_fold(model: str | None, pattern: str | None, device: str = "cpu") -> ModelOfFold:
-    """Function that loads the model of a fold; a single model is loaded once.
+@dataclass(frozen=True)
+class FoldModels:
+    """Gives the model of a fold.
+
+    Attributes:
+        load: fold number -> model.
+        one_per_fold: whether folds have models of their own.
+    """
+
+    load: Callable[[int], EvaluatedModel]
+    one_per_fold: bool = False
+
+    def __call__(self, fold: int) -> EvaluatedModel:
+        return self.load(fold)
+
+
+def models_by_fold(model: str | None, pattern: str | None, device: str = "cpu") -> FoldModels:
+    """Loader of the models of the folds; a single model is loaded once.
 
     Args:
         model: catalogue name or path of one model for all folds.
@@ -84,15 +97,13 @@ def models_by_fold(model: str | None, pattern: str | None, device: str = "cpu") 
         InputError: both or none are given, or the pattern has no ``{fold}``.
     """
     if (model is None) == (pattern is None):
-        raise InputError("Give either one model (--model) or one a fold (--model-pattern), not both and not none.")
+        raise InputError("Give either one model (--model) or one a fold (--model-pattern).")
     if pattern is None:
         load_once = cache(partial(load_evaluated_model, str(model), device))
-        return lambda _fold: load_once()
+        return FoldModels(lambda _fold: load_once())
     if "{fold}" not in pattern:
-        raise InputError(
-            f"The model pattern {pattern!r} has no {{fold}}; write for example runs/fold{{fold}}.safetensors."
-        )
-    return lambda fold: load_evaluated_model(pattern.replace("{fold}", str(fold)), device)
+        raise InputError(f"The model pattern {pattern!r} has no {{fold}}; write for example fold{{fold}}.safetensors.")
+    return FoldModels(lambda fold: load_evaluated_model(pattern.replace("{fold}", str(fold)), device), True)
 
 
 def check_unseen(model: EvaluatedModel, cases: Iterable[str], allow_overlap: bool) -> None:
@@ -110,17 +121,11 @@ def check_unseen(model: EvaluatedModel, cases: Iterable[str], allow_overlap: boo
 
 
 def slice_context(recipe: Mapping[str, Any]) -> str:
-    """The ``context`` of a recipe's data or episodes table; ``"single"`` where it says nothing."""
-    for table in (recipe, recipe.get("data"), recipe.get("episodes"), recipe.get("input")):
-        if isinstance(table, Mapping) and isinstance(table.get("context"), str):
-            return str(table["context"])
-    return "single"
+    """The ``context`` of a recipe's ``[episodes]`` table, ``"single"`` where it says nothing."""
+    return str(recipe.get("episodes", {}).get("context", "single"))
 
 
 def training_cases(recipe: Mapping[str, Any]) -> frozenset[str] | None:
-    """Case names of a recipe's ``training_cases``, without folder and suffix; None where it has none."""
-    for table in (recipe, recipe.get("data")):
-        names = table.get("training_cases") if isinstance(table, Mapping) else None
-        if isinstance(names, list):
-            return frozenset(Path(str(name)).name.split(".")[0] for name in names)
-    return None
+    """Case names in a recipe's ``[data]`` table, written there by the trainer; None where there are none."""
+    names = recipe.get("data", {}).get("training_cases")
+    return None if names is None else frozenset(str(name) for name in names)

@@ -20,12 +20,11 @@ from momentumseg.evaluation.datasets import Case, dataset_label_names, labelled_
 from momentumseg.evaluation.feature_bank import EncodedCase, FeatureBank
 from momentumseg.evaluation.folds import chunk_bounds, chunk_centres, published_folds, supports_of_fold
 from momentumseg.evaluation.metrics import mask_score
-from momentumseg.evaluation.models import EvaluatedModel, ModelOfFold, check_unseen
+from momentumseg.evaluation.models import EvaluatedModel, FoldModels, check_unseen
 from momentumseg.evaluation.published_report import PublishedReport
-from momentumseg.evaluation.report import FoldResult, current_command, fingerprint_of, resumable_fold
+from momentumseg.evaluation.report import FoldResult, Progress, current_command, fingerprint_of, resumable_fold
 
 ConsistencyStep = Callable[[np.ndarray, np.ndarray, tuple[float, float, float]], np.ndarray]
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class PublishedOptions:
 
 def run_published_protocol(
     data: Path | str,
-    model_of_fold: ModelOfFold,
+    models: FoldModels,
     options: PublishedOptions | None = None,
     *,
     folds: Sequence[int] | None = None,
@@ -73,7 +72,7 @@ def run_published_protocol(
 
     Args:
         data: folder, see :func:`discover_cases`.
-        model_of_fold: gives the model of a fold, see :func:`models_by_fold`.
+        models: one for all folds, or one a fold, see :func:`models_by_fold`.
         folds: numbers of the folds to run; None for all five.
         cases: names to restrict the data to; the folds are those of the restricted list.
         label_names: names for the tables; from ``dataset.json`` otherwise.
@@ -98,7 +97,7 @@ def run_published_protocol(
             raise InputError(f"There is no fold {fold}; choose 0 to {len(all_folds) - 1}.")
         members = [chosen[index] for index in all_folds[fold]]
         names = [case.name for case in members]
-        model = model_of_fold(fold)
+        model = models(fold)
         check_unseen(model, names, allow_overlap)
         supports = [chosen[index].name for index in supports_of_fold(all_folds[fold], options.supports)]
         report_progress = _fold_progress(progress, fold, number, len(wanted))

@@ -19,6 +19,9 @@ from momentumseg.errors import InputError
 from momentumseg.evaluation.metrics import MeanAndDeviation
 from momentumseg.io.atomic import atomic_path
 
+Progress = Callable[[str, float], None]
+"""Receives (what is being done, fraction of all done)."""
+
 FORMAT = 1
 _PACKAGES = ("torch", "numpy", "scipy", "monai", "SimpleITK")
 
