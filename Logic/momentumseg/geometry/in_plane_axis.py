@@ -42,7 +42,7 @@ class InPlaneAxis:
 
     @classmethod
     def centred(cls, axis: int, count: int, flipped: bool, size: int, scale: float) -> InPlaneAxis:
-        """Axis in the middle of the window; where pixels are voxels, half a pixel before it if the numbers differ so."""
+        """Axis in the middle of the window; where pixels are voxels, up to half a pixel before it."""
         if abs(scale - 1.0) * size <= _SAME_SPACING_DRIFT:
             return cls(axis, count, flipped, size, 1.0, float(floor((size - count) / 2)))
         return cls(axis, count, flipped, size, scale, (size - 1) / 2 - (count - 1) / (2 * scale))

@@ -9,10 +9,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from momentumseg.errors import InputError
+from momentumseg.io.formats import is_dicom
 from momentumseg.io.quiet import quiet_itk
 
 _POSITION = "0020|0032"
 _DESCRIPTION = "0008|103e"
+_DIRECTORY = "DICOMDIR"  # the table of contents on a disc
+_NAMED_FILES = 3
 _GAP_TOLERANCE = 0.02  # of the slice distance
 
 
@@ -32,6 +35,7 @@ def read_dicom_series(folder: Path, series_uid: str | None, warn: Callable[[str]
     image, reader = _read_series(folder, files_of[chosen])
     if series_uid is None and len(files_of) > 1:
         warn(_choice(folder, files_of, chosen, reader))
+    _warn_about_damage(folder, files_of, warn)
     _warn_about_gaps(folder, reader, len(files_of[chosen]), warn)
     return image
 
@@ -65,6 +69,19 @@ def _choice(folder: Path, files_of: dict[str, tuple[str, ...]], chosen: str, rea
         f"{folder} has {len(files_of)} DICOM series; the largest was read "
         f"({named}{len(files_of[chosen])} images, {chosen})."
     )
+
+
+def _warn_about_damage(folder: Path, files_of: dict[str, tuple[str, ...]], warn: Callable[[str], None]) -> None:
+    """Say which DICOM files belong to no series: GDCM leaves out damaged ones without a word."""
+    known = {Path(file).name for files in files_of.values() for file in files} | {_DIRECTORY}
+    left_out = sorted(
+        file.name for file in folder.iterdir() if file.is_file() and file.name not in known and is_dicom(file)
+    )
+    if left_out:
+        warn(
+            f"{len(left_out)} DICOM files in {folder} are damaged or no images and were left out "
+            f"({', '.join(left_out[:_NAMED_FILES])})."
+        )
 
 
 def _warn_about_gaps(folder: Path, reader: sitk.ImageSeriesReader, count: int, warn: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
 """Whether a file can hold what its header promises, before anything is allocated or believed.
 
-The NIfTI reader fills the missing part of a truncated file with zeros, and every reader allocates what the header
-asks for: both are found here.
+The readers of NIfTI and JPEG fill the missing part of a truncated file with something, and every reader
+allocates what the header asks for: both are found here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from momentumseg.errors import InputError
+from momentumseg.io.formats import JPEG, NIFTI
 
 _CHUNK = 1 << 20
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
@@ -20,6 +21,8 @@ _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _LARGEST_COMPRESSION = 1100
 _SMALLEST_PROMISE = 1 << 28  # bytes: below it a false promise does no harm
 _DETACHED_SUFFIXES = (".nhdr", ".mhd")
+_JPEG_END = b"\xff\xd9"
+_TAIL_BYTES = 4096  # some programs add a few bytes after the end mark
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ _NIFTI_LAYOUTS = (
 
 
 def check_promised_size(path: Path, promised: int) -> None:
-    """Raise `InputError` when a header promises more bytes of voxels than any compression could have put in the file."""
+    """Raise `InputError` when a header promises more bytes of voxels than the file could hold, however compressed."""
     if promised <= _SMALLEST_PROMISE:
         return
     files = path.parent.iterdir() if path.suffix.lower() in _DETACHED_SUFFIXES else [path]
@@ -49,13 +52,24 @@ def check_promised_size(path: Path, promised: int) -> None:
         )
 
 
-def check_nifti_complete(path: Path) -> None:
-    """Raise `InputError` when a NIfTI file (``.nii``, ``.nii.gz``) ends early or its compressed data is damaged."""
+def check_complete(path: Path, file_format: str) -> None:
+    """Raise `InputError` when the file ends before its last voxel or its compressed data is damaged.
+
+    Covers the formats whose readers would not say so: NIfTI and JPEG.
+    """
+    is_complete = {NIFTI: _is_nifti_complete, JPEG: _is_jpeg_complete}.get(file_format)
     try:
-        if not _is_nifti_complete(path):
-            raise InputError(f"{path} is truncated: voxels are missing at its end; copy or export it again.")
+        complete = is_complete is None or is_complete(path)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError(f"{path} is truncated or damaged; copy or export it again.") from None
+        complete = False
+    if not complete:
+        raise InputError(f"{path} is truncated or damaged: voxels are missing; copy or export it again.")
+
+
+def _is_jpeg_complete(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
+        return _JPEG_END in file.read()
 
 
 def _is_nifti_complete(path: Path) -> bool:

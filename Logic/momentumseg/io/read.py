@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from momentumseg.errors import InputError
 from momentumseg.io.dicom import read_dicom_series
-from momentumseg.io.formats import DICOM, ITK_READERS, NIFTI, READABLE, format_of
-from momentumseg.io.integrity import check_nifti_complete, check_promised_size
+from momentumseg.io.formats import DICOM, ITK_READERS, READABLE, format_of
+from momentumseg.io.integrity import check_complete, check_promised_size
 from momentumseg.io.quiet import quiet_itk
 from momentumseg.volumes.itk import volume_from_itk
 from momentumseg.volumes.volume import Volume
@@ -57,7 +57,7 @@ def as_labels(array: np.ndarray, name: str = "The label map") -> np.ndarray:
     if smallest < 0:
         raise InputError(f"{name} has the negative label {smallest}; labels are whole numbers from 0 (background) up.")
     if largest > _LARGEST_LABEL:
-        raise InputError(f"{name} has the label {largest}, which is too large; is it an image instead of a label map?")
+        raise InputError(f"{name} has the label {largest}, which is too large; give a label map, not an image.")
     return array.astype(np.min_scalar_type(largest), copy=False)
 
 
@@ -90,8 +90,7 @@ def _read_file(path: Path, warn: Warn) -> sitk.Image:
         raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be opened; check your access rights.")
-    if file_format == NIFTI:
-        check_nifti_complete(path)
+    check_complete(path, file_format)
     image = _read_with_itk(path, file_format)
     if file_format == DICOM and image.GetSize()[-1] == 1:
         warn(f"{path.name} is one DICOM image; give its folder to read the whole series.")

@@ -12,13 +12,13 @@ import SimpleITK as sitk
 from momentumseg.errors import InputError, OutputError
 from momentumseg.io.atomic import atomic_path, output_error, suffix_of
 from momentumseg.io.checks import check_writable_output
-from momentumseg.io.integrity import check_nifti_complete
+from momentumseg.io.formats import FORMAT_OF_SUFFIX, NIFTI
+from momentumseg.io.integrity import check_complete
 from momentumseg.io.quiet import quiet_itk
 from momentumseg.volumes.itk import volume_to_itk
 from momentumseg.volumes.volume import Volume
 
 _UNCOMPRESSED = (".nii",)
-_NIFTI = (".nii", ".nii.gz")
 _LARGEST_SHEAR = 1e-3  # cosine between two axes; NIfTI files keep angles to about 1e-6
 _SPARE_BYTES = 1 << 16
 
@@ -29,7 +29,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     An older file is replaced only when the new one is complete. Raises `OutputError` when it cannot be written.
     """
     target = check_writable_output(path)
-    if suffix_of(target) in _NIFTI and _shear(volume) > _LARGEST_SHEAR:
+    if FORMAT_OF_SUFFIX[suffix_of(target)] == NIFTI and _shear(volume) > _LARGEST_SHEAR:
         raise OutputError(f"{target} cannot keep axes that are not at right angles; write a .nrrd file.")
     image = volume_to_itk(volume)
     with atomic_path(target) as temporary:
@@ -41,8 +41,8 @@ def _write_with_itk(image: sitk.Image, temporary: Path, target: Path) -> None:
     try:
         with quiet_itk():
             sitk.WriteImage(image, str(temporary), useCompression=suffix not in _UNCOMPRESSED)
-        if suffix in _NIFTI:  # its writer does not report a full disk
-            check_nifti_complete(temporary)
+        if FORMAT_OF_SUFFIX[suffix] == NIFTI:  # its writer does not report a full disk
+            check_complete(temporary, NIFTI)
     except (RuntimeError, InputError):  # SimpleITK raises nothing but RuntimeError, without an error number
         full = shutil.disk_usage(target.parent).free < _SPARE_BYTES
         reason = "the disk is full; free some space" if full else "the disk refused it; check the disk"
