@@ -238,6 +238,17 @@ def test_a_nifti_header_that_promises_a_huge_volume(tmp_path):
         read_volume(tmp_path / "b.nii.gz")
 
 
+def test_a_nifti_file_with_sheared_axes_says_so(tmp_path):
+    path = itk_file(tmp_path / "a.nii", np.ones((2, 3, 4), np.int16))
+    whole = bytearray(path.read_bytes())
+    struct.pack_into("<2h", whole, 252, 0, 1)  # no quaternion, only a matrix
+    struct.pack_into("<12f", whole, 280, 1, 0.3, 0, 5, 0, 1, 0, 6, 0, 0, 1, 7)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="not at right angles") as caught:
+        read_volume(path)
+    assert_one_sentence(caught.value)
+
+
 @given(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_nifti_header_with_wrong_bytes_is_read_or_refused_in_words(tmp_path_factory, changes):
     folder = tmp_path_factory.mktemp("fuzz")

@@ -20,6 +20,7 @@ from momentumseg.volumes.volume import Volume
 Warn = Callable[[str], None]
 
 _LUMINANCE = np.array((0.299, 0.587, 0.114), dtype=np.float32)  # ITU-R BT.601
+_SHEARED = "orthonormal"  # the word in SimpleITK's text for a NIfTI matrix with sheared axes
 _LARGEST_LABEL = 2**32 - 1
 
 
@@ -106,7 +107,12 @@ def _read_with_itk(path: Path, file_format: str) -> sitk.Image:
             reader.ReadImageInformation()
             check_promised_size(path, _promised_bytes(reader))
             return reader.Execute()
-    except RuntimeError:  # the only type SimpleITK raises; its text is a C++ location, not a reason
+    except RuntimeError as error:  # the only type SimpleITK raises; its text is a C++ location, not a sentence
+        if _SHEARED in str(error):
+            raise InputError(
+                f"{path} has axes that are not at right angles, which its reader refuses; resample it to a straight "
+                "grid and export it again."
+            ) from None
         raise InputError(
             f"{path} is not a readable {file_format} file: it is damaged, truncated, of another format, "
             "or a file it refers to is missing; copy or export it again."
