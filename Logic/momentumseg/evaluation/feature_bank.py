@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,22 +11,11 @@ from torch import Tensor
 
 from momentumseg.evaluation.case_reading import read_case
 from momentumseg.evaluation.datasets import Case
-from momentumseg.geometry.network_space import NetworkSpace
-from momentumseg.networks.few_shot import FewShotOutput, SupportSummary, upsample_probability
-from momentumseg.transforms.intensity import IntensityNormalization
-from momentumseg.transforms.slices import slices_to_images
+from momentumseg.networks.few_shot import FewShotNetwork, SupportSummary
+from momentumseg.sessions.volume_slices import VolumeSlices
+from momentumseg.transforms.slices import SliceContext
 
 _BATCH = 8
-
-
-class FewShotModel(Protocol):
-    """What the protocols need of a network (:class:`momentumseg.networks.few_shot.FewShotNetwork`)."""
-
-    def encode(self, images: Tensor) -> Tensor: ...
-
-    def summarize(self, features: Tensor, masks: Tensor) -> SupportSummary: ...
-
-    def __call__(self, features: Tensor, summary: SupportSummary) -> FewShotOutput: ...
 
 
 @dataclass(frozen=True)
@@ -36,17 +24,20 @@ class EncodedCase:
 
     Attributes:
         name: of the case.
-        stack: normalised slices ``(S, size, size)`` float32.
+        slices: its volume, normalised as in a session.
         labelmap: reference labels ``(S, size, size)``, integers.
         features: ``(S, C, h, w)`` float16.
-        spacing: (slice distance, pixel, pixel) in mm.
     """
 
     name: str
-    stack: np.ndarray
+    slices: VolumeSlices
     labelmap: np.ndarray
     features: Tensor
-    spacing: tuple[float, float, float]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """(slice distance, pixel, pixel) in mm."""
+        return self.slices.space.slice_spacing, self.slices.space.pixel_spacing, self.slices.space.pixel_spacing
 
     def slices_with(self, label: int) -> np.ndarray:
         """Ascending indices of the slices that contain a label."""
@@ -57,7 +48,7 @@ class FeatureBank:
     """Encodes cases and answers with heads only.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, on ``device``.
         context: what the three channels of an image hold, see :func:`slices_to_images`.
         plane: slicing of the volumes, see :class:`NetworkSpace`.
         size: side of the network images, pixels.
@@ -66,14 +57,14 @@ class FeatureBank:
 
     def __init__(
         self,
-        network: FewShotModel,
-        context: str = "single",
+        network: FewShotNetwork,
+        context: SliceContext = "single",
         plane: str = "acquisition",
         size: int = 256,
         device: torch.device | str = "cpu",
     ) -> None:
         self._network = network
-        self._context = context
+        self._context: SliceContext = context
         self._plane = plane
         self._size = size
         self._device = torch.device(device)
@@ -85,44 +76,38 @@ class FeatureBank:
             InputError: the volume or its labelmap cannot be used.
         """
         volume, labelmap = read_case(case)
-        space = NetworkSpace.of(volume.shape, volume.ijk_to_ras, plane=self._plane, size=self._size)
-        normalization = IntensityNormalization.fit(volume.array)
-        stack = normalization.apply(space.forward_image(volume.array))
-        return EncodedCase(
-            name=case.name,
-            stack=stack,
-            labelmap=space.forward_mask(labelmap.array),
-            features=self._features(stack),
-            spacing=(space.slice_spacing, space.pixel_spacing, space.pixel_spacing),
-        )
+        slices = VolumeSlices(volume, self._plane, self._size, self._context, case.name)
+        return EncodedCase(case.name, slices, slices.space.forward_mask(labelmap.array), self._features(slices))
 
     @torch.inference_mode()
-    def summarize(self, case: EncodedCase, label: int, slice_indices: Sequence[int]) -> SupportSummary:
+    def summarize(self, case: EncodedCase, label: int, slice_indices: Sequence[int] | np.ndarray) -> SupportSummary:
         """Prototypes of a label drawn on slices of a case.
 
         Raises:
             EmptySupportError: the label is absent from a slice.
         """
-        indices = list(slice_indices)
+        indices = [int(index) for index in slice_indices]
         masks = torch.from_numpy((case.labelmap[indices] == label).astype(np.uint8))
-        return self._network.summarize(case.features[indices].float().to(self._device), masks.to(self._device))
+        return self._network.summarize(case.features[indices].to(self._device).float(), masks.to(self._device))
 
     @torch.inference_mode()
-    def probability(self, case: EncodedCase, slice_indices: Sequence[int], summary: SupportSummary) -> np.ndarray:
-        """Foreground probability ``(n, size, size)`` float32 of n slices of a case."""
-        indices = list(slice_indices)
-        batches = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
-        parts = [np.empty((0, self._size, self._size), np.float32)]
-        for batch in batches:
-            output = self._network(case.features[batch].float().to(self._device), summary)
-            parts.append(upsample_probability(output.logit, self._size).float().cpu().numpy())
-        return np.concatenate(parts)
+    def logits(self, case: EncodedCase, slice_indices: Sequence[int] | np.ndarray, summary: SupportSummary) -> Tensor:
+        """Foreground logits ``(n, h, w)`` float32, on the CPU, of n slices of a case."""
+        indices = [int(index) for index in slice_indices]
+        parts = [torch.empty((0, *case.features.shape[-2:]))]
+        for start in range(0, len(indices), _BATCH):
+            features = case.features[indices[start : start + _BATCH]].to(self._device).float()
+            # channels last in memory: heads are faster
+            output = self._network(features.contiguous(memory_format=torch.channels_last), summary)
+            parts.append(output.logit.float().cpu())
+        return torch.cat(parts)
 
     @torch.inference_mode()
-    def _features(self, stack: np.ndarray) -> Tensor:
+    def _features(self, slices: VolumeSlices) -> Tensor:
         parts = []
-        for start in range(0, len(stack), _BATCH):
-            indices = range(start, min(start + _BATCH, len(stack)))
-            images = torch.from_numpy(slices_to_images(stack, indices, self._context)).to(self._device)
-            parts.append(self._network.encode(images).to(torch.float16).cpu())
+        count = slices.space.slice_count
+        for start in range(0, count, _BATCH):
+            images = np.stack([slices.channels(s) for s in range(start, min(start + _BATCH, count))])
+            features = self._network.encode(torch.from_numpy(images).to(self._device))
+            parts.append(features.to(torch.float16).cpu())
         return torch.cat(parts)

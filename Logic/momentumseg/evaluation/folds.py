@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from momentumseg.errors import InputError
 
 FOLD_COUNT = 5
+
+Member = TypeVar("Member")
 
 
 def published_folds(case_count: int, fold_count: int = FOLD_COUNT) -> list[tuple[int, ...]]:
@@ -38,16 +41,17 @@ def disjoint_folds(case_count: int, fold_count: int = FOLD_COUNT) -> list[tuple[
     return [fold[:-1] for fold in published_folds(case_count, fold_count)]
 
 
-def supports_of_fold(fold: tuple[int, ...], support: str = "all") -> list[int]:
-    """Cases of a fold that serve as support: ``"all"`` in turn, or ``"third"`` of the sorted fold as in RPT.
+def supports_of_fold(members: Sequence[Member], support: str, key: Callable[[Member], Any]) -> list[Member]:
+    """Members of a fold that serve as support: ``"all"`` in turn, or the ``"third"`` in sorted order as in RPT.
+
+    RPT sorts the fold that wraps around, so that case 0 comes first in it.
 
     Raises:
         InputError: another word.
     """
     if support not in ("all", "third"):
-        raise InputError(f"The choice of support volumes {support!r} is unknown; use 'all' or 'third'.")
-    # RPT sorts the wrapped fold, so that case 0 comes first in it.
-    return list(fold) if support == "all" else sorted(fold)[2:3]
+        raise InputError(f"The choice of support volumes {support!r} is unknown; use all or third.")
+    return list(members) if support == "all" else sorted(members, key=key)[2:3]
 
 
 def chunk_bounds(slice_count: int, parts: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from momentumseg.errors import InputError
 from momentumseg.networks.few_shot import FewShotNetwork
+from momentumseg.transforms.slices import SliceContext
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class EvaluatedModel:
     reference: str
     sha256: str
     recipe: dict[str, Any]
-    context: str = "single"
+    context: SliceContext = "single"
     training_cases: frozenset[str] | None = None
 
     def seen(self, cases: Iterable[str]) -> list[str]:
@@ -120,9 +121,9 @@ def check_unseen(model: EvaluatedModel, cases: Iterable[str], allow_overlap: boo
         )
 
 
-def slice_context(recipe: Mapping[str, Any]) -> str:
+def slice_context(recipe: Mapping[str, Any]) -> SliceContext:
     """The ``context`` of a recipe's ``[episodes]`` table, ``"single"`` where it says nothing."""
-    return str(recipe.get("episodes", {}).get("context", "single"))
+    return "neighbours" if recipe.get("episodes", {}).get("context") == "neighbours" else "single"
 
 
 def training_cases(recipe: Mapping[str, Any]) -> frozenset[str] | None:

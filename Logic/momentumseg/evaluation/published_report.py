@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from momentumseg.evaluation.metrics import MeanAndDeviation
 from momentumseg.evaluation.report import EvaluationReport, described, markdown_table
 
-_STEPS = {"none": "", "consistency": " with the consistency step"}
+PLAIN = "none"
+CONSISTENT = "consistency"
+_STEPS = {PLAIN: "", CONSISTENT: ", with the consistency step"}
 _METRICS = {"dice": "Dice", "surface_dice": "Surface Dice", "iou": "IoU"}
 
 

@@ -6,9 +6,9 @@ evenly spread over the slices that contain the label; they are the only thing ta
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,24 @@ import numpy as np
 
 from momentumseg.errors import InputError
 from momentumseg.evaluation.case_reading import read_case
-from momentumseg.evaluation.datasets import Case, dataset_label_names, labelled_cases, select_cases
+from momentumseg.evaluation.datasets import Case, labelled_cases, select_cases
+from momentumseg.evaluation.fold_runner import (
+    WITHOUT_FOLDS,
+    RunOptions,
+    Tell,
+    chosen_folds,
+    consistency_wanted,
+    names_of_labels,
+    run_folds,
+)
 from momentumseg.evaluation.folds import disjoint_folds, spread_slices
 from momentumseg.evaluation.interpolation import interpolate_drawn_slices
 from momentumseg.evaluation.metrics import Confusion, mask_score
-from momentumseg.evaluation.models import EvaluatedModel, FoldModels, check_unseen
-from momentumseg.evaluation.report import FoldResult, Progress, current_command, fingerprint_of, resumable_fold
+from momentumseg.evaluation.models import EvaluatedModel, FoldModels
+from momentumseg.evaluation.report import Progress
 from momentumseg.evaluation.users_report import INTERPOLATION, NETWORK, NETWORK_WITH_CONSISTENCY, UsersReport
 from momentumseg.sessions.few_shot import FewShotSession
 from momentumseg.volumes.volume import Volume
-
-_WITHOUT_FOLDS = -1
 
 
 @dataclass(frozen=True)
@@ -93,68 +100,38 @@ def run_users_protocol(
         folds: numbers of the folds to run; None for all cases.
         cases: names to restrict the data to, also before the folds are made.
         label_names: names for the tables; from ``dataset.json`` otherwise.
-        allow_overlap: also evaluate a model that was trained on images of the test cases.
-        output: JSON file; finished folds are kept beside it and not computed again. None keeps nothing.
-        progress: called with (text, fraction done).
-        command: the command line that the report quotes; this process's by default.
+        allow_overlap, output, device, progress, command: see :class:`RunOptions`.
 
     Raises:
         InputError: unusable data, unknown fold, or a model that has seen the test images.
     """
     options = UserOptions() if options is None else options
+    run = RunOptions(allow_overlap, output, device, progress, command)
     chosen = select_cases(labelled_cases(data), cases)
-    groups = _groups(chosen, folds, models.one_per_fold)
-    settings = {**asdict(options), "data": Path(data).name}
-    results = []
-    for number, (fold, members) in enumerate(groups.items()):
-        model = models(fold)
-        names = [case.name for case in members]
-        check_unseen(model, names, allow_overlap)
-
-        def compute(
-            fold: int = fold, members: list[Case] = members, model: EvaluatedModel = model, number: int = number
-        ) -> FoldResult:
-            tell = _group_progress(progress, fold, number, len(groups))
-            return _evaluate_group(fold, members, model, options, device, tell)
-
-        results.append(resumable_fold(output, fold, fingerprint_of(settings, model.sha256, names), compute))
-    labels = sorted({row["label"] for result in results for row in result.scores})
-    known = dataset_label_names(data) | (label_names or {})
-    names_of_labels = {label: known.get(label, f"label {label}") for label in labels}
-    report = UsersReport(settings, names_of_labels, results, command or current_command())
+    by_fold = models.one_per_fold or folds is not None
+    groups = chosen_folds(chosen, disjoint_folds(len(chosen)), folds) if by_fold else {WITHOUT_FOLDS: chosen}
+    settings = {"protocol": UsersReport.protocol, "data": Path(data).name}
+    results = run_folds(
+        groups, models, options, settings, run, partial(_evaluate_cases, options=options, device=device)
+    )
+    report = UsersReport(
+        {**settings, **asdict(options)}, names_of_labels(data, results, label_names), results, run.quoted_command
+    )
     if output is not None:
         report.write(output)
     return report
 
 
-def _groups(cases: list[Case], folds: Sequence[int] | None, one_per_fold: bool) -> dict[int, list[Case]]:
-    if folds is None and not one_per_fold:
-        return {_WITHOUT_FOLDS: cases}
-    members = disjoint_folds(len(cases))
-    wanted = range(len(members)) if folds is None else folds
-    unknown = [fold for fold in wanted if not 0 <= fold < len(members)]
-    if unknown:
-        raise InputError(f"There is no fold {unknown[0]}; choose 0 to {len(members) - 1}.")
-    return {fold: [cases[index] for index in members[fold]] for fold in wanted}
-
-
-def _evaluate_group(
-    fold: int,
-    members: list[Case],
-    model: EvaluatedModel,
-    options: UserOptions,
-    device: str,
-    tell: Callable[[float], None],
-) -> FoldResult:
-    start = time.perf_counter()
+def _evaluate_cases(
+    fold: int, members: list[Case], model: EvaluatedModel, tell: Tell, *, options: UserOptions, device: str
+) -> list[dict[str, Any]]:
     scores: list[dict[str, Any]] = []
     for number, case in enumerate(members):
         # One session a case: the features of a volume are of no use for the next one.
         with FewShotSession(model, device=device) as session:
-            scores += [{"fold": fold, "case": case.name, **row} for row in _case_scores(session, case, options)]
+            scores += [{"case": case.name, **row} for row in _case_scores(session, case, options)]
         tell((number + 1) / len(members))
-    names = [case.name for case in members]
-    return FoldResult(fold, names, model.description(names), scores, round(time.perf_counter() - start, 2))
+    return scores
 
 
 def _case_scores(session: FewShotSession, case: Case, options: UserOptions) -> Iterator[dict[str, Any]]:
@@ -188,7 +165,7 @@ def _predictions(
         for index in indices:
             session.add_support(case.labelmap[index] == label, index, label=label)
     for method, consistency in ((NETWORK, False), (NETWORK_WITH_CONSISTENCY, True)):
-        if options.consistency or not consistency:
+        if consistency_wanted(options.consistency) or not consistency:
             result = session.segment(consistency=consistency)
             predicted = np.moveaxis(result.labelmap.array, case.slice_axis, 0)
             yield method, {label: predicted == label for label in case.drawn}
@@ -211,11 +188,3 @@ def _label_scores(case: DrawnCase, label: int, mask: np.ndarray, tolerance_mm: f
         **score,
         "dice_undrawn": Confusion.of(mask[undrawn], reference[undrawn]).dice,
     }
-
-
-def _group_progress(progress: Progress | None, fold: int, number: int, total: int) -> Callable[[float], None]:
-    def tell(fraction: float) -> None:
-        if progress is not None:
-            progress("all cases" if fold == _WITHOUT_FOLDS else f"fold {fold}", (number + fraction) / total)
-
-    return tell
