@@ -53,7 +53,7 @@ class ModelSource:
     def place(self) -> str:
         """Return where a person finds the file with a browser."""
         if self.kind == "registry":
-            return f"the wheel {self.package}=={self.version} of the Python package index (in it: {self.member})"
+            return f"the wheel {self.package}=={self.version} of the Python package index"
         return self.url or self.where or "the MomentumSeg installation"
 
 
@@ -113,10 +113,11 @@ class CatalogueEntry:
 
     def how_to_get(self) -> str:
         """Return the way to bring the file to a computer without network."""
-        size = f", {readable_size(self.size_bytes)}" if self.size_bytes else ""
+        size = f" ({readable_size(self.size_bytes)})" if self.size_bytes else ""
+        kind = "FILE_OR_WHEEL" if self.source.kind == "registry" else "FILE"
         return (
-            f"get the file {self.file}{size} from {self.source.place()} on another computer, then run: "
-            f"momentumseg models import {self.name} FILE"
+            f"get the file {self.file}{size} from {self.source.place()} on a computer with network, then run: "
+            f"momentumseg models import {self.name} {kind}"
         )
 
 

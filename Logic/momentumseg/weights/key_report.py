@@ -56,6 +56,19 @@ class KeyReport:
             f"unexpected (for example {examples}); choose the file of this network."
         )
 
+    def require_exact(self, network_name: str) -> None:
+        """Refuse also what is too much: a file of our own format holds this network and nothing else.
+
+        Raises:
+            WeightsError: a tensor is missing, has another shape or is not part of the network.
+        """
+        self.require_complete(network_name)
+        if self.unexpected:
+            raise WeightsError(
+                f"The file {self.source} holds {len(self.unexpected)} tensors that the network {network_name} does not "
+                f"have (for example {self.unexpected[0]}); update MomentumSeg or get the file again."
+            )
+
 
 def select_tensors(
     tensors: Mapping[str, Tensor], needed: Mapping[str, Tensor], source: str

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +22,7 @@ from momentumseg.weights.checksums import sha256_of
 from momentumseg.weights.key_report import KeyReport, select_tensors
 from momentumseg.weights.layouts import copy_tensors, fill_backbone, needed_tensors
 from momentumseg.weights.reading import parse_json, read_metadata, read_tensors
-from momentumseg.weights.store import WeightsStore
+from momentumseg.weights.store import WEIGHTS_SUFFIXES, WeightsStore
 
 METADATA_KEY = "momentumseg"
 FORMAT = 1
@@ -86,7 +86,7 @@ def load_few_shot_model(
     description = _description(path)
     card = ModelCard.from_mapping(_table(description, "card", path))
     try:
-        network = build_few_shot_network(_table(description, "network", path))
+        network = cast(FewShotNetwork, build_few_shot_network(_table(description, "network", path)))
     except InputError as error:
         raise WeightsError(
             f"The file {path.name} describes a network that this version does not know ({error}); "
@@ -94,9 +94,9 @@ def load_few_shot_model(
         ) from error
     state = network.state_dict(keep_vars=True)
     chosen, report = select_tensors(read_tensors(path), state, path.name)
-    report.require_complete(card.name)
+    report.require_exact(card.name)
     copy_tensors(chosen, state)
-    network = network.to(device).eval()
+    network.to(device).eval()
     return LoadedModel(network, card, sha256_of(path), _table(description, "recipe", path), path)
 
 
@@ -122,9 +122,9 @@ def load_backbone_weights(
 
 
 def _path_of(reference: Path | str, store: WeightsStore | None) -> Path:
-    """A path wins over a catalogue name when such a file exists or the text looks like a path."""
+    """A path wins over a name of the store when such a file exists or the text looks like a path."""
     path = Path(reference).expanduser()
-    if isinstance(reference, Path) or path.suffix or path.is_file() or len(path.parts) > 1:
+    if isinstance(reference, Path) or path.suffix in WEIGHTS_SUFFIXES or path.is_file() or len(path.parts) > 1:
         return path
     return (store or WeightsStore()).path_of(str(reference))
 

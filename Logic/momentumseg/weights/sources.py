@@ -76,12 +76,17 @@ def _download_wheel(entry: CatalogueEntry, folder: Path, report: Progress) -> Pa
     scratch = folder / "pip"  # pip's own temporary files: their growth is the progress
     scratch.mkdir()
     log = folder / "pip.log"
+    total = entry.size_bytes
+
+    def tick() -> None:
+        report(min(_bytes_below(folder), total), total)
+
     with log.open("wb") as output:
-        status = _run_pip(command, scratch, output, lambda: report(_bytes_below(folder), entry.size_bytes))
+        status = _run_pip(command, scratch, output, tick)
     wheels = list(folder.glob("*.whl"))
     if status != 0 or not wheels:
-        raise _unreachable(entry, _last_error_line(log.read_text(encoding="utf-8", errors="replace")))
-    report(entry.size_bytes, entry.size_bytes)
+        raise _unreachable(entry, _reason_in(log.read_text(encoding="utf-8", errors="replace")))
+    report(total, total)
     return wheels[0]
 
 
@@ -110,7 +115,9 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _last_error_line(log: str) -> str:
+def _reason_in(log: str) -> str:
+    if "connection" in log.lower():  # pip itself then says "no matching distribution", which misleads
+        return "the Python package index was not reached; check the network and the proxy"
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return ((errors or lines or ["pip gave no reason"])[-1]).removeprefix("ERROR:").strip()[:200]
@@ -122,17 +129,18 @@ def _download_url(entry: CatalogueEntry, target: Path, report: Progress) -> None
     request = urllib.request.Request(entry.source.url, headers={"User-Agent": "MomentumSeg"})
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer, target.open("wb") as destination:
-            total = int(answer.headers.get("Content-Length") or entry.size_bytes)
-            _require_expected_size(entry, total)
+            announced = int(answer.headers.get("Content-Length") or 0)
+            _require_expected_size(entry, announced)
             done = 0
             while piece := answer.read(_PIECE):
-                destination.write(piece)
                 done += len(piece)
-                report(done, total)
+                _require_not_longer(entry, done)
+                destination.write(piece)
+                report(done, announced or entry.size_bytes)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(entry, str(getattr(error, "reason", error))) from error
-    if done < total:
-        raise _unreachable(entry, f"the connection broke off after {done:,} of {total:,} bytes")
+    if done < announced:
+        raise _unreachable(entry, f"the connection broke off after {done:,} of {announced:,} bytes")
 
 
 def _unreachable(entry: CatalogueEntry, reason: str) -> WeightsError:
@@ -148,8 +156,17 @@ def _require_safe_address(entry: CatalogueEntry) -> None:
 
 def _require_expected_size(entry: CatalogueEntry, announced: int) -> None:
     """Refuse before a login page or another file of gigabytes is stored."""
-    if entry.size_bytes and entry.size_exact and announced != entry.size_bytes:
+    if announced and entry.size_bytes and entry.size_exact and announced != entry.size_bytes:
         raise WeightsError(
             f"The address {entry.source.url} offers {announced:,} bytes instead of {entry.size_bytes:,}: it is not "
             f"{entry.name}; {entry.how_to_get()}."
+        )
+
+
+def _require_not_longer(entry: CatalogueEntry, done: int) -> None:
+    """Stop an answer without announced length that would fill the disk."""
+    if entry.size_bytes and entry.size_exact and done > entry.size_bytes:
+        raise WeightsError(
+            f"The address {entry.source.url} sends more than the {entry.size_bytes:,} bytes of {entry.name}; "
+            f"{entry.how_to_get()}."
         )

@@ -17,7 +17,7 @@ from momentumseg.weights.catalogue import CatalogueEntry, entry_of, load_catalog
 from momentumseg.weights.sources import Progress, extract_member, fetch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class WeightsStore:
     def list(self) -> Sequence[StoredModel]:
         """Return the catalogue's models, then the user's own, each with its size in bytes on this computer."""
         listed = [self._stored(name, self._expected_path(entry), entry) for name, entry in self.catalogue.items()]
-        known = {entry.file for entry in self.catalogue.values()}
-        own = sorted(path for path in self._files() if path.name not in known)
-        return listed + [self._stored(path.stem, path, None) for path in own]
+        return listed + [self._stored(path.stem, path, None) for path in sorted(self._own_files())]
 
     def size_bytes(self) -> int:
         """Return what the store occupies on disk, without shipped files."""
@@ -159,13 +157,16 @@ class WeightsStore:
     def _import_own(self, name: str, source: Path) -> Path:
         if not _NAME.fullmatch(name):
             raise WeightsError(f"The model name {name!r} cannot be used; use letters, digits, '.', '-' and '_' only.")
-        if source.suffix not in _SUFFIXES:
-            raise WeightsError(f"The file {source.name} is no weights file; give a {' or '.join(_SUFFIXES)} file.")
+        if source.suffix not in WEIGHTS_SUFFIXES:
+            kinds = " or ".join(WEIGHTS_SUFFIXES)
+            raise WeightsError(f"The file {source.name} is no weights file; give a {kinds} file.")
         from momentumseg.weights.reading import read_tensors  # torch: only when a file must be looked into
 
         read_tensors(source)
         self._create_folder()
         previous, target = self._own_file(name), self.folder / f"{name}{source.suffix}"
+        if target.name in self._catalogue_files():
+            raise WeightsError(f"The name {name} is taken by a file of the catalogue; import yours under another name.")
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
         if previous is not None and previous != target:
@@ -178,12 +179,20 @@ class WeightsStore:
         return self.folder / entry.file
 
     def _own_file(self, name: str) -> Path | None:
-        return next((path for path in self._files() if path.stem == name), None)
+        return next((path for path in self._own_files() if path.stem == name), None)
+
+    def _own_files(self) -> Sequence[Path]:
+        known = self._catalogue_files()
+        return [path for path in self._files() if path.name not in known]
+
+    def _catalogue_files(self) -> set[str]:
+        return {entry.file for entry in self.catalogue.values()}
 
     def _files(self) -> Sequence[Path]:
         if not self.folder.is_dir():
             return []
-        return [path for path in self.folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")]
+        found = (path for path in self.folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
+        return [path for path in found if not path.name.startswith(".")]  # hidden: a write in progress
 
     def _create_folder(self) -> None:
         try:

@@ -7,6 +7,8 @@ files below ``image_encoder.``, so that these load as they are.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +22,6 @@ _HEADS = (2, 4, 5, 10)
 _WINDOWS = (7, 7, 14, 7)
 _STRIDES_OF_MERGING = (2, 2, 1)  # the last merging keeps the grid
 _EMBEDDING_CHANNELS = 256
-_PATCH_STRIDES = {256: 1, 1024: 2}  # of both patch convolutions, so that the first grid is always 256 x 256
 _RANGE_EPSILON = 1e-6
 
 
@@ -181,21 +182,27 @@ class ChannelNorm(nn.Module):
 
 
 class TinyVitEncoder(nn.Module):
-    """Image encoder ``(B, 3, S, S) -> (B, 256, 64, 64)``.
+    """Image encoder ``(B, 3, S, S) -> (B, 256, S/stride, S/stride)``.
+
+    The published weights are for 256 px with patch stride 1 (LiteMedSAM, stride 4) and 1024 px with patch stride 2
+    (MobileSAM, stride 16), which both give 64 x 64; no tensor depends on S, other sizes are for quick looks and tests.
 
     Args:
-        image_size: S; 256 (LiteMedSAM) or 1024 (MobileSAM).
+        image_size: S in pixels, a multiple of the stride.
+        patch_stride: of each of the two patch convolutions, 1 or 2.
     """
 
     out_channels = _EMBEDDING_CHANNELS
 
-    def __init__(self, image_size: int = 256) -> None:
+    def __init__(self, image_size: int = 256, patch_stride: int = 1) -> None:
         super().__init__()
-        if image_size not in _PATCH_STRIDES:
-            raise InputError(f"TinyViT has no variant for images of {image_size} px; choose 256 or 1024.")
+        if patch_stride not in (1, 2):
+            raise InputError(f"TinyViT has no variant with patch stride {patch_stride}; choose 1 or 2.")
+        self.stride = patch_stride**2 * math.prod(_STRIDES_OF_MERGING)
+        if image_size < self.stride or image_size % self.stride:
+            raise InputError(f"TinyViT cannot take images of {image_size} px; choose a multiple of {self.stride}.")
         self.image_size = image_size
-        self.stride = image_size // 64
-        self.patch_embed = PatchEmbedding(_DIMENSIONS[0], _PATCH_STRIDES[image_size])
+        self.patch_embed = PatchEmbedding(_DIMENSIONS[0], patch_stride)
         self.layers = nn.ModuleList([ConvStage(_DIMENSIONS[0], _DEPTHS[0], _DIMENSIONS[1], _STRIDES_OF_MERGING[0])])
         for index in range(1, len(_DIMENSIONS)):
             self.layers.append(_attention_stage(index))
@@ -207,7 +214,7 @@ class TinyVitEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embedding ``(B, 256, 64, 64)`` of images ``(B, 3, S, S)`` in the preprocessing of the weights.
+        """Embedding ``(B, 256, S/stride, S/stride)`` of images ``(B, 3, S, S)``, preprocessed as the weights expect.
 
         Raises:
             InputError: images of another size.
@@ -230,19 +237,20 @@ class TinyVitBackbone(nn.Module):
     Args:
         channels: C of the features.
         frozen: the encoder keeps its weights and statistics in training; only the projection learns.
+        image_size: S in pixels; the published weights were trained at 256.
     """
 
     stride = 4
 
-    def __init__(self, channels: int = 128, frozen: bool = True) -> None:
+    def __init__(self, channels: int = 128, frozen: bool = True, image_size: int = 256) -> None:
         super().__init__()
         self.out_channels = channels
         self.frozen = frozen
-        self.encoder = TinyVitEncoder(256).requires_grad_(not frozen)
+        self.encoder = TinyVitEncoder(image_size).requires_grad_(not frozen)
         self.projection = nn.Conv2d(_EMBEDDING_CHANNELS, channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(B, C, 64, 64)`` of images ``(B, 3, 256, 256)``."""
+        """Features ``(B, C, S/4, S/4)`` of images ``(B, 3, S, S)``."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             embedding = self.encoder(_unit_range(images))
         return self.projection(embedding)
