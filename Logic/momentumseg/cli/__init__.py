@@ -18,4 +18,7 @@ def main() -> None:
             f"The command line needs the package {error.name}; install it with: pip install 'momentumseg[cli]'\n"
         )
         sys.exit(6)
+    except KeyboardInterrupt:  # while packages are imported; later on the commands answer it
+        sys.stderr.write("Cancelled; nothing was written.\n")
+        sys.exit(130)
     run()

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from momentumseg import __version__
-from momentumseg.cli import fewshot, models, train
+from momentumseg.cli import evaluate, fewshot, models, train
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.command("fewshot")(fewshot.fewshot)
 app.command("train")(train.train)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 
 

@@ -33,7 +33,7 @@ class Output:
         if self.json:
             typer.echo(json.dumps(payload, ensure_ascii=False, default=str))
         else:
-            Console(soft_wrap=True, highlight=False).print(words)
+            Console(soft_wrap=True, highlight=False, markup=False, emoji=False).print(words)
 
     def note(self, sentence: str) -> None:
         """Say something that helps but is no result."""

@@ -13,7 +13,7 @@ from momentumseg.cli.console import output_of
 if TYPE_CHECKING:
     from momentumseg.weights.store import StoredModel
 
-app = typer.Typer(no_args_is_help=True, help="List, download, import and delete weights; show their cards.")
+app = typer.Typer(no_args_is_help=True, help="Weights: list, download, import, delete, cards.", rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="Name as in 'momentumseg models list'.", show_default=False)]
 
