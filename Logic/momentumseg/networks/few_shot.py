@@ -6,6 +6,7 @@ therefore does not depend on how many slices were drawn.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from momentumseg.errors import InputError
+from momentumseg.networks.blocks.precision import full_precision
+from momentumseg.networks.blocks.prototypes import masked_average, regional_prototypes
+
 
 @dataclass(frozen=True)
 class SupportSummary:
@@ -21,7 +26,7 @@ class SupportSummary:
 
     Attributes:
         prototype: mean foreground feature over the supports, ``(C,)`` (l_1^0 of LMS-Net).
-        regional: features of Voronoi regions of the support masks, ``(N, C)`` (p^0 of LMS-Net); their order is irrelevant.
+        regional: features of Voronoi regions of the support masks, ``(N, C)`` (p^0 of LMS-Net), in any order.
     """
 
     prototype: Tensor
@@ -39,6 +44,12 @@ class Iterate:
 
     u: Tensor
     v: Tensor
+
+    @classmethod
+    def of(cls, logit: Tensor, v: Tensor | None = None) -> Iterate:
+        """Stage with the logit ``(B, h, w)`` of u_1; without ``v`` nothing was removed."""
+        u = torch.sigmoid(torch.stack([logit, -logit], dim=1))
+        return cls(u, torch.zeros_like(u) if v is None else v)
 
     @property
     def entropy(self) -> Tensor:
@@ -59,16 +70,57 @@ class FewShotOutput:
     iterates: list[Iterate] = field(default_factory=list)
 
 
+class FewShotHead(nn.Module, ABC):
+    """What turns prototypes and query features into a mask; registered with ``register_head``.
+
+    Args:
+        regions: regional prototypes to keep, over all supports together; every support has at least one.
+
+    Raises:
+        InputError: fewer than one region.
+    """
+
+    def __init__(self, regions: int = 1) -> None:
+        super().__init__()
+        if regions < 1:
+            raise InputError(f"The few-shot head has regions = {regions}; use at least 1.")
+        self.regions = regions
+
+    def summarize(self, features: Tensor, masks: Tensor, generator: torch.Generator | None = None) -> SupportSummary:
+        """Prototypes of n supports: l is their mean, the regions are shared out among them and concatenated.
+
+        Arguments and errors as in :meth:`FewShotNetwork.summarize`.
+        """
+        masks = (masks > 0).to(features.dtype)
+        share = max(1, self.regions // len(features))
+        regional = [
+            regional_prototypes(feature, mask, share, generator) for feature, mask in zip(features, masks, strict=True)
+        ]
+        return SupportSummary(masked_average(features, masks).mean(dim=0), torch.cat(regional))
+
+    @abstractmethod
+    def forward(self, features: Tensor, summary: SupportSummary) -> FewShotOutput:
+        """Foreground of the query features ``(B, C, h, w)``; slices of a batch must not influence each other."""
+
+    @abstractmethod
+    def match(self, features: Tensor, prototype: Tensor) -> Tensor:
+        """Logit ``(B, h, w)`` of features ``(B, C, h, w)`` by their prototypes ``(B, C)`` alone, for the alignment."""
+
+    def regularization(self) -> Tensor:
+        """The head's own term of the objective, a scalar; zero for most heads."""
+        return torch.zeros((), device=next(self.parameters()).device)
+
+
 class FewShotNetwork(nn.Module):
     """A backbone and a few-shot head, built by :func:`momentumseg.networks.registry.build_few_shot_network`.
 
     Args:
         backbone: ``(B, 3, S, S) -> (B, C, S/stride, S/stride)`` with attributes ``out_channels`` and ``stride``.
-        head: module with ``summarize(features, masks, generator)`` and ``forward(features, summary)``.
+        head: see :class:`FewShotHead`. It computes in float32, under autocast too.
         config: the table that it was built from; stored in weight files.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, config: Mapping[str, Any]) -> None:
+    def __init__(self, backbone: nn.Module, head: FewShotHead, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -89,11 +141,13 @@ class FewShotNetwork(nn.Module):
         Raises:
             EmptySupportError: a mask has no foreground.
         """
-        return self.head.summarize(features.float(), masks, generator)
+        with full_precision(features.device):
+            return self.head.summarize(features.float(), masks, generator)
 
     def forward(self, features: Tensor, summary: SupportSummary) -> FewShotOutput:
         """Foreground of the query features ``(B, C, h, w)``; slices of a batch do not influence each other."""
-        return self.head(features.float(), summary)
+        with full_precision(features.device):
+            return self.head(features.float(), summary)
 
 
 def upsample_probability(logit: Tensor, size: int) -> Tensor:
@@ -101,5 +155,10 @@ def upsample_probability(logit: Tensor, size: int) -> Tensor:
 
     Probabilities (not logits) are interpolated, with aligned corners, as in RPT and LMS-Net.
     """
-    probability = torch.sigmoid(logit).unsqueeze(1)
-    return functional.interpolate(probability, size=(size, size), mode="bilinear", align_corners=True).squeeze(1)
+    return upsampled(torch.sigmoid(logit), size)
+
+
+def upsampled(probability: Tensor, size: int) -> Tensor:
+    """Probabilities ``(B, h, w)`` interpolated linearly to ``(B, size, size)``, with aligned corners."""
+    resized = functional.interpolate(probability[:, None], size=(size, size), mode="bilinear", align_corners=True)
+    return resized.squeeze(1)

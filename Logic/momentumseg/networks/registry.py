@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from momentumseg.errors import InputError
+from momentumseg.networks.few_shot import FewShotHead, FewShotNetwork
 
+_Factory = TypeVar("_Factory", bound=Callable[..., nn.Module])
+_HeadFactory = TypeVar("_HeadFactory", bound=Callable[..., FewShotHead])
+_Part = TypeVar("_Part", bound=nn.Module)
 _BACKBONES: dict[str, Callable[..., nn.Module]] = {}
-_HEADS: dict[str, Callable[..., nn.Module]] = {}
+_HEADS: dict[str, Callable[..., FewShotHead]] = {}
 
 
-def register_backbone(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+def register_backbone(name: str) -> Callable[[_Factory], _Factory]:
     """Register a factory of backbones ``(B, 3, S, S) -> (B, out_channels, S/stride, S/stride)``."""
     return _registrar(_BACKBONES, name)
 
 
-def register_head(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Register a factory of few-shot heads; it receives ``channels`` and its own options."""
+def register_head(name: str) -> Callable[[_HeadFactory], _HeadFactory]:
+    """Register a factory of :class:`FewShotHead`; it receives ``channels`` and its own options."""
     return _registrar(_HEADS, name)
 
 
 def backbone_names() -> list[str]:
+    """Names that a configuration may use for its backbone."""
     _load_entries()
     return sorted(_BACKBONES)
 
 
 def head_names() -> list[str]:
+    """Names that a configuration may use for its head."""
     _load_entries()
     return sorted(_HEADS)
 
@@ -42,31 +48,30 @@ def build_backbone(config: Mapping[str, Any]) -> nn.Module:
     return _build(_BACKBONES, "backbone", config)
 
 
-def build_few_shot_network(config: Mapping[str, Any]) -> nn.Module:
+def build_few_shot_network(config: Mapping[str, Any]) -> FewShotNetwork:
     """Few-shot network of ``{"backbone": {"name": ...}, "head": {"name": ...}}``, with random weights.
 
     Raises:
         InputError: a table is missing, or a name or an option is unknown.
     """
-    from momentumseg.networks.few_shot import FewShotNetwork
-
     for part in ("backbone", "head"):
         if not isinstance(config.get(part), Mapping):
             raise InputError(f"The network table has no [{part}] table; add one with a name.")
     backbone = build_backbone(config["backbone"])
     head = _build(_HEADS, "head", config["head"], channels=backbone.out_channels)
-    return FewShotNetwork(backbone, head, config={key: dict(value) for key, value in config.items() if isinstance(value, Mapping)})
+    tables = {key: dict(value) for key, value in config.items() if isinstance(value, Mapping)}
+    return FewShotNetwork(backbone, head, config=tables)
 
 
-def _registrar(registry: dict[str, Callable[..., nn.Module]], name: str) -> Callable:
-    def register(factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+def _registrar(registry: dict[str, Callable[..., _Part]], name: str) -> Callable[[Any], Any]:
+    def register(factory: Callable[..., _Part]) -> Callable[..., _Part]:
         registry[name] = factory
         return factory
 
     return register
 
 
-def _build(registry: dict[str, Callable[..., nn.Module]], kind: str, config: Mapping[str, Any], **extra: Any) -> nn.Module:
+def _build(registry: dict[str, Callable[..., _Part]], kind: str, config: Mapping[str, Any], **extra: Any) -> _Part:
     _load_entries()
     options = dict(config)
     name = options.pop("name", None)
@@ -74,7 +79,7 @@ def _build(registry: dict[str, Callable[..., nn.Module]], kind: str, config: Map
         raise InputError(f"There is no {kind} named {name!r}; choose one of {', '.join(sorted(registry))}.")
     try:
         return registry[name](**options, **extra)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"The {kind} {name!r} does not accept these options: {error}.") from error
 
 

@@ -15,8 +15,8 @@ from momentumseg.errors import InputError
 def build_optimizer(network: nn.Module, table: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Optimiser of a recipe's ``[optimizer]`` table.
 
-    ``name`` is ``"adamw"`` or ``"sgd"``; ``pretrained_factor`` multiplies the learning rate of a backbone's pretrained
-    parameters; the remaining options go to the torch class.
+    ``name`` is ``"adamw"`` or ``"sgd"``; ``pretrained_factor`` multiplies the learning rate of the parameters that the
+    backbone's ``trunk_parameters()`` names; the remaining options go to the torch class.
 
     Raises:
         InputError: unknown name or option.
@@ -27,7 +27,11 @@ def build_optimizer(network: nn.Module, table: Mapping[str, Any]) -> torch.optim
     classes = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     if name not in classes:
         raise InputError(f"There is no optimiser named {name!r}; choose one of {', '.join(classes)}.")
-    rate = options.get("lr", 1e-3)
+    rate = options.setdefault("lr", 1e-3)
+    if not isinstance(rate, int | float) or not isinstance(factor, int | float):
+        raise InputError(
+            f"The optimiser's lr {rate!r} or pretrained_factor {factor!r} is not a number; correct the recipe."
+        )
     groups = [
         {"params": parameters, "lr": rate * scale}
         for parameters, scale in _parameter_groups(network, factor)
@@ -35,7 +39,7 @@ def build_optimizer(network: nn.Module, table: Mapping[str, Any]) -> torch.optim
     ]
     try:
         return classes[name](groups, **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"The optimiser {name!r} does not accept these options: {error}.") from error
 
 
@@ -60,11 +64,11 @@ def build_schedule(table: Mapping[str, Any], iterations: int) -> Callable[[int],
 
 
 def _parameter_groups(network: nn.Module, factor: float) -> list[tuple[list[nn.Parameter], float]]:
-    backbone = getattr(network, "backbone", network)
-    pretrained = backbone.trunk_parameters() if hasattr(backbone, "trunk_parameters") else []
-    every_trunk = list(backbone.trunk.parameters()) if hasattr(backbone, "trunk_parameters") else []
-    excluded = {id(parameter) for parameter in every_trunk}
-    others = [p for p in network.parameters() if id(p) not in excluded and p.requires_grad]
+    """Learned parameters with their factor: first all others, then those that the backbone calls its trunk."""
+    trunk_parameters = getattr(getattr(network, "backbone", None), "trunk_parameters", None)
+    pretrained = list(trunk_parameters()) if callable(trunk_parameters) else []
+    known = {id(parameter) for parameter in pretrained}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
     return [(others, 1.0), (pretrained, factor)]
 
 

@@ -1,7 +1,8 @@
 """EfficientNet-Lite0/1/2 tapped at strides 4, 8 and 16 and fused at stride 4: the default encoder on a CPU.
 
 Source: Tan and Le, "EfficientNet", ICML 2019, in TensorFlow's Lite variant (ReLU6, no squeeze-and-excitation, stem and
-head not scaled). Parameter names are those of the ImageNet files of the package registry, so that these load as they are.
+head not scaled). Parameter names are those of the ImageNet files of the package registry, so that these load as they
+are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +53,8 @@ class SamePadConv2d(nn.Conv2d):
         vertical = _same_padding(images.shape[-2], self.kernel_size[0], self.stride[0])
         horizontal = _same_padding(images.shape[-1], self.kernel_size[1], self.stride[1])
         if vertical[0] == vertical[1] and horizontal[0] == horizontal[1]:
-            return functional.conv2d(images, self.weight, self.bias, self.stride, (vertical[0], horizontal[0]), 1, self.groups)
+            symmetric = (vertical[0], horizontal[0])
+            return functional.conv2d(images, self.weight, self.bias, self.stride, symmetric, 1, self.groups)
         padded = functional.pad(images, (*horizontal, *vertical))
         return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
@@ -123,7 +126,8 @@ class EfficientNetLite(nn.Module):
             ends = index in (0, len(_BASE_STAGES) - 1)
             for repeat in range(stage.repeats if ends else math.ceil(stage.repeats * depth)):
                 self._blocks.append(
-                    InvertedResidual(inputs, outputs, stage.kernel, stage.stride if repeat == 0 else 1, stage.expansion))
+                    InvertedResidual(inputs, outputs, stage.kernel, stage.stride if repeat == 0 else 1, stage.expansion)
+                )
                 inputs = outputs
             if index in _TAPPED_STAGES:
                 self.taps.append(len(self._blocks) - 1)
@@ -169,15 +173,18 @@ class EfficientNetLitePyramid(nn.Module):
         self.out_channels = channels
         self.frozen_blocks = frozen_blocks
         self.trunk = fold_batch_norms(EfficientNetLite(size))
+        for module in self._frozen_modules():
+            module.requires_grad_(False)  # they never get a gradient; data-parallel training would wait for it
         self.projections = nn.ModuleList(
-            PointwiseConv2d(tap, channels, bias=index == 0) for index, tap in enumerate(self.trunk.tap_channels))
+            PointwiseConv2d(tap, channels, bias=index == 0) for index, tap in enumerate(self.trunk.tap_channels)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(B, C, S/4, S/4)`` of images ``(B, 3, S, S)``; S must be divisible by 16."""
         taps = self.trunk(images.contiguous(memory_format=torch.channels_last), self.frozen_blocks)
         fused = self.projections[0](taps[0])
         for projection, tap in zip(list(self.projections)[1:], taps[1:], strict=True):
-            fused = fused + functional.interpolate(projection(tap), size=fused.shape[-2:], mode="bilinear", align_corners=False)
+            fused = fused + _resized(projection(tap), fused.shape[-2:])
         return fused
 
     @torch.no_grad()
@@ -189,22 +196,33 @@ class EfficientNetLitePyramid(nn.Module):
         """
         size = _size_of(state)
         plain = EfficientNetLite(size)
-        needed = {key: state[key] for key in plain.state_dict() if key in state}
-        missing = sorted(set(plain.state_dict()) - set(needed))
+        layout = plain.state_dict()
+        missing = sorted(set(layout) - set(state))
         if missing:
-            raise InputError(f"The file is no EfficientNet-Lite: {len(missing)} tensors are missing, the first is {missing[0]}.")
-        plain.load_state_dict(needed)
+            raise InputError(
+                f"The file is no EfficientNet-Lite: {len(missing)} tensors are missing, the first is {missing[0]}."
+            )
+        if any(state[key].shape != value.shape for key, value in layout.items()):
+            raise InputError(f"The file's tensors are not those of an EfficientNet-Lite{size}; choose another file.")
+        plain.load_state_dict({key: state[key] for key in layout})
         folded = fold_batch_norms(plain).state_dict()
-        if {key: value.shape for key, value in folded.items()} != {key: value.shape for key, value in self.trunk.state_dict().items()}:
+        if _shapes(folded) != _shapes(self.trunk.state_dict()):
             raise InputError(f"The file holds EfficientNet-Lite{size}, but the network is built for another size.")
         self.trunk.load_state_dict(folded)
 
     @torch.no_grad()
     def whiten(self, images: Tensor, samples: int = 20000, seed: int = 0) -> None:
-        """Set the projections to the whitened principal components of the taps over unlabelled images ``(B, 3, S, S)``."""
+        """Set the projections to whitened principal components of the taps over unlabelled images ``(B, 3, S, S)``.
+
+        Args:
+            images: on any device; B S^2 / 16 cells at least as many as the taps have channels.
+            samples: at most this many cells, drawn at random, make the covariance.
+            seed: of that draw.
+        """
+        first = cast(PointwiseConv2d, self.projections[0])
+        images = images.to(first.weight.device)
         taps = self.trunk(images.contiguous(memory_format=torch.channels_last))
-        size = taps[0].shape[-2:]
-        stacked = torch.cat([functional.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps], dim=1)
+        stacked = torch.cat([_resized(tap, taps[0].shape[-2:]) for tap in taps], dim=1)
         values = stacked.permute(0, 2, 3, 1).reshape(-1, stacked.shape[1]).double()
         generator = torch.Generator().manual_seed(seed)
         values = values[torch.randperm(len(values), generator=generator)[:samples].to(values.device)]
@@ -214,11 +232,13 @@ class EfficientNetLitePyramid(nn.Module):
         kept = min(self.out_channels, len(variance))
         order = variance.argsort(descending=True)[:kept]
         matrix = (directions[:, order] / (variance[order] + 1e-3 * variance.max()).sqrt()).T.float()
-        for projection, part in zip(self.projections, matrix.split(self.trunk.tap_channels, dim=1), strict=True):
-            projection.weight.zero_()
-            projection.weight[:kept, :, 0, 0] = part
-        self.projections[0].bias.zero_()
-        self.projections[0].bias[:kept] = -(matrix @ mean.float())
+        for module, part in zip(self.projections, matrix.split(self.trunk.tap_channels, dim=1), strict=True):
+            weight = cast(PointwiseConv2d, module).weight
+            weight.zero_()
+            weight[:kept, :, 0, 0] = part
+        offset = cast(Tensor, first.bias)
+        offset.zero_()
+        offset[:kept] = -(matrix @ mean.float())
 
     def trunk_parameters(self) -> list[nn.Parameter]:
         """Pretrained parameters that training may change (those beyond the frozen blocks)."""
@@ -232,7 +252,10 @@ class EfficientNetLitePyramid(nn.Module):
 
 
 def fold_batch_norms(trunk: EfficientNetLite) -> EfficientNetLite:
-    """The same function with each batch normalisation folded into the convolution before it, in place."""
+    """The same function with each batch normalisation folded into the convolution before it, in place.
+
+    The biases that come from the normalisations do not require a gradient: in training they keep their ImageNet values.
+    """
     trunk.eval()
     _fold(trunk, "_conv_stem", "_bn0")
     for block in trunk._blocks:
@@ -249,6 +272,14 @@ def _fold(module: nn.Module, convolution: str, norm: str) -> None:
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_BATCH_NORM_EPSILON, momentum=0.01)
+
+
+def _resized(features: Tensor, size: torch.Size) -> Tensor:
+    return functional.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def _scaled_channels(channels: int, width: float) -> int:
