@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from momentumseg.errors import InputError
+from momentumseg.networks.blocks.zero_start import start_at_zero
 
 
 class MaskDenoiser(nn.Module):
@@ -17,18 +18,22 @@ class MaskDenoiser(nn.Module):
         width: channels of the hidden layers.
         depth: number of convolutions, >= 2.
         normalization: ``"batch"`` as in DnCNN, or ``"none"`` (batches of one slice train better without).
+
+    Raises:
+        InputError: unknown normalization, or fewer than two convolutions.
     """
 
     def __init__(self, width: int = 64, depth: int = 5, normalization: str = "batch") -> None:
         super().__init__()
         if normalization not in ("batch", "none"):
             raise InputError(f"The mask denoiser has no normalization {normalization!r}; use 'batch' or 'none'.")
+        if depth < 2:
+            raise InputError(f"The mask denoiser has {depth} convolutions; use at least 2.")
         layers: list[nn.Module] = [nn.Conv2d(1, width, 3, padding=1), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
             layers += _hidden_layer(width, normalization)
         last = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        start_at_zero(last)
         self.residual = nn.Sequential(*layers, last)
 
     def forward(self, u: Tensor, logit: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from momentumseg.errors import EmptySupportError
 
 _POOLING_EPSILON = 1e-5
+_COSINE_EPSILON = 1e-8
 
 
 def masked_average(features: Tensor, masks: Tensor) -> Tensor:
@@ -31,14 +32,21 @@ def masked_average(features: Tensor, masks: Tensor) -> Tensor:
 
 
 def soft_average(features: Tensor, weights: Tensor, total: Tensor | None = None) -> Tensor:
-    """Weighted mean feature of each image, ``(n, C)``, of features ``(n, C, h, w)`` and weights ``(n, h, w)`` (eq. 8)."""
+    """Weighted mean ``(n, C)`` of each image's features ``(n, C, h, w)``, with weights ``(n, h, w)`` (eq. 8)."""
     total = weights.sum(dim=(-2, -1)) if total is None else total
     pooled = torch.einsum("nchw,nhw->nc", features, weights)
     return pooled / (total + _POOLING_EPSILON).unsqueeze(1)
 
 
+def cosine_map(directions: Tensor, prototypes: Tensor) -> Tensor:
+    """Cosine ``(B, h, w)`` of unit features ``(B, C, h, w)`` with prototypes ``(B, C)`` (eq. 5, negated)."""
+    return torch.einsum("bchw,bc->bhw", directions, functional.normalize(prototypes, dim=1, eps=_COSINE_EPSILON))
+
+
 def foreground_cells(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cells of the feature grid that a mask covers, boolean ``size``; a mask too thin to be sampled keeps every cell it touches.
+    """Cells of the feature grid that a mask covers, boolean ``size``.
+
+    Cells are sampled; of a mask so thin that no sample meets it every touched cell is kept.
 
     Raises:
         EmptySupportError: the mask has no foreground.
@@ -101,6 +109,10 @@ def _squared_distance(positions: Tensor, centre: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _interpolation_matrix(large: int, small: int) -> Tensor:
-    """Matrix ``(large, small)`` of 1-D bilinear interpolation with half-pixel centres."""
-    identity = torch.eye(small)[None]
-    return functional.interpolate(identity, size=large, mode="linear", align_corners=False)[0].T.contiguous()
+    """Matrix ``(large, small)`` of 1-D linear interpolation with half-pixel centres.
+
+    It is kept for the life of the process, so it must not depend on the caller's inference mode, device or dtype.
+    """
+    with torch.inference_mode(False):
+        identity = torch.eye(small, device="cpu", dtype=torch.float32)[None]
+        return functional.interpolate(identity, size=large, mode="linear", align_corners=False)[0].T.contiguous()
