@@ -17,7 +17,10 @@ def same(first, second) -> bool:
     return (
         np.array_equal(first.labelmap.array, second.labelmap.array)
         and list(first.probabilities) == list(second.probabilities)
-        and all(np.array_equal(first.probabilities[k].array, second.probabilities[k].array) for k in first.probabilities)
+        and all(
+            np.array_equal(first.probabilities[label].array, second.probabilities[label].array)
+            for label in first.probabilities
+        )
         and np.array_equal(first.uncertainty.array, second.uncertainty.array)
     )
 

@@ -145,9 +145,7 @@ class FeatureCache:
         while self._disk_bytes + array.nbytes > self._disk_budget:
             self._forget_file(next(iter(self._files)))
         try:
-            path = self._folder() / f"{secrets.token_hex(8)}.npy"
-            with path.open("xb") as file:
-                np.save(file, array, allow_pickle=False)
+            path = _written(self._folder(), array)
         except OSError as error:
             self._spilling = False
             _log.warning("Encoded slices cannot be kept on disk (%s); they will be computed again when needed.", error)
@@ -163,6 +161,18 @@ class FeatureCache:
             self._spill_folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._parent))
             self._remove_folder = weakref.finalize(self, shutil.rmtree, self._spill_folder, ignore_errors=True)
         return self._spill_folder
+
+
+def _written(folder: Path, array: np.ndarray) -> Path:
+    """A new ``.npy`` file, whole or not at all."""
+    path = folder / f"{secrets.token_hex(8)}.npy"
+    try:
+        with path.open("xb") as file:
+            np.save(file, array, allow_pickle=False)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return path
 
 
 def remove_stale_folders(parent: Path) -> None:
