@@ -1,144 +1,154 @@
-"""``momentumseg evaluate``: the numbers of a model on labelled data."""
+"""``momentumseg evaluate``: how good a model is on volumes whose labels are known."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from momentumseg.cli.console import Output, output_of
-from momentumseg.cli.options import DEFAULT_MODEL, DeviceOption, Plane, checked_device, parse_numbers
+from momentumseg.cli.console import Advance, Output, output_of
+from momentumseg.cli.options import DeviceOption, Plane, PlaneOption, checked_device, parse_numbers
 
 if TYPE_CHECKING:
     from momentumseg.evaluation.report import EvaluationReport
 
-app = typer.Typer(no_args_is_help=True, help="Measure models on labelled data.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Measure models on volumes with known labels.", rich_markup_mode=None)
 
 
 class Protocol(str, Enum):
-    """``published``: the folds of the literature; ``user``: n slices of the same volume are drawn, no more is known."""
+    """Who drew the support: the literature takes another volume, a user draws on slices of the same one."""
 
     published = "published"
     user = "user"
 
 
+class SupportVolumes(str, Enum):
+    """Which volumes of a fold serve as support."""
+
+    all = "all"
+    third = "third"
+
+
 @app.callback()
-def _group() -> None:
-    # A group even with one command, so that "evaluate fewshot" keeps its name when others join it.
-    return
+def evaluate() -> None:
+    """Measure models on volumes with known labels."""
 
 
 @app.command("fewshot")
 def fewshot(
     context: typer.Context,
-    data: Annotated[
-        Path, typer.Option("--data", metavar="FOLDER", help="images/ and labels/, or the layout of nnU-Net.")
-    ],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder with images and labels, or of nnU-Net.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file; its tables go to the .md beside it.")],
     protocol: Annotated[
         Protocol,
-        typer.Option("--protocol", metavar="NAME", help="published (another volume is the support) or user."),
+        typer.Option(metavar="NAME", help="published (support from other volumes) or user (drawn slices of the same)."),
     ] = Protocol.published,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="One model for all folds.", show_default=DEFAULT_MODEL),
-    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Name or file of one model for all folds.")] = None,
     model_pattern: Annotated[
-        str | None, typer.Option("--model-pattern", metavar="PATH", help="One a fold: runs/fold{fold}/model.safetensors")
+        str | None, typer.Option(metavar="PATH", help="Path with {fold}: one model a fold.")
     ] = None,
-    folds: Annotated[str | None, typer.Option("--folds", metavar="LIST", show_default="all")] = None,
-    case: Annotated[
-        list[str] | None,
-        typer.Option("--case", metavar="NAME", help="Only this case; may be repeated.", show_default="all"),
+    fold: Annotated[str, typer.Option(metavar="LIST", help="all, or numbers such as 0 or 0,2.")] = "all",
+    supports: Annotated[str, typer.Option(metavar="LIST", help="User: numbers of drawn slices.")] = "1,2,3,5",
+    support_volumes: Annotated[
+        SupportVolumes, typer.Option(metavar="NAME", help="Published: all volumes of a fold in turn, or the third.")
+    ] = SupportVolumes.all,
+    parts: Annotated[int, typer.Option(metavar="N", min=1, help="Published: 3 chunks, or 1 middle support slice.")] = 3,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Labels to evaluate, such as 1,4.", show_default="all")
     ] = None,
-    labels: Annotated[str | None, typer.Option("--labels", metavar="LIST", show_default="all")] = None,
     label_names: Annotated[
-        str, typer.Option("--label-names", metavar="LIST", help="For the tables: 1=liver,2=spleen")
-    ] = "",
-    plane: Annotated[
-        Plane, typer.Option("--plane", metavar="PLANE", help="axial, coronal, sagittal, acquisition.")
-    ] = Plane.acquisition,
-    parts: Annotated[
-        int, typer.Option("--parts", metavar="N", min=1, help="published: chunks; 1 is the single middle support.")
-    ] = 3,
-    supports: Annotated[
-        str | None,
-        typer.Option("--supports", metavar="TEXT", help="published: all or third volume(s); user: drawn slices, 1,2,3,5."),
+        str | None, typer.Option(metavar="LIST", help="Names for the tables: 1=liver,4=spleen.")
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", metavar="MM", min=0, help="Of the surface Dice; 0 leaves it out.")
-    ] = 3.0,
-    consistency: Annotated[
-        bool, typer.Option("--consistency/--no-consistency", help="Also report the result with the consistency step.")
-    ] = True,
-    allow_overlap: Annotated[
-        bool, typer.Option("--allow-overlap", help="Also test a model on images that it was trained on.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="FILE", help="JSON report; its tables are written beside it as .md."),
+    cases: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Names of cases, or a number: so many from the first.")
     ] = None,
+    consistency: Annotated[bool, typer.Option(help="Also with the consistency step through slices.")] = True,
+    surface: Annotated[bool, typer.Option(help="Also the surface Dice.")] = True,
+    tolerance: Annotated[float, typer.Option(metavar="MM", min=0, help="Of the surface Dice, mm.")] = 3.0,
+    plane: PlaneOption = Plane.acquisition,
     device: DeviceOption = "cpu",
+    allow_overlap: Annotated[bool, typer.Option(help="Accept a model that has seen test images.")] = False,
 ) -> None:
     """Dice and surface Dice of a few-shot model.
 
-    With --output, finished folds are kept beside the report: the same command continues an interrupted evaluation.
+    Finished folds are kept beside the report: the same command continues an interrupted evaluation.
     """
-    streams = output_of(context)
-    _check_output(output)
-    arguments: dict[str, Any] = {
-        "folds": parse_numbers(folds, "--folds"),
-        "cases": case,
+    from momentumseg.io.checks import check_writable_output
+
+    check_writable_output(output, suffixes=(".json",))
+    options: dict[str, object] = {
+        "labels": tuple(parse_numbers(labels, "--labels") or ()),
+        "tolerance_mm": tolerance if surface else None,
+        "consistency": consistency,
+        "plane": plane.value,
+    }
+    if protocol is Protocol.published:
+        options |= {"parts": parts, "supports": support_volumes.value}
+    else:
+        options |= {"supports": tuple(parse_numbers(supports, "--supports") or ())}
+    arguments = {
+        "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
+        "cases": _case_names(data, cases),
+        "label_names": _label_names(label_names),
         "allow_overlap": allow_overlap,
         "output": output,
         "device": checked_device(device),
         "command": shlex.join(["momentumseg", *sys.argv[1:]]),
     }
-    shared = {
-        "labels": tuple(parse_numbers(labels, "--labels") or ()),
-        "tolerance_mm": tolerance or None,
-        "consistency": consistency,
-        "plane": plane.value,
-    }
-    report = _run(protocol, data, (model, model_pattern), supports, parts, label_names, shared, arguments, streams)
-    streams.result(json.loads(report.to_json()), report.to_markdown())
+    report = _run(output_of(context), protocol, data, (model, model_pattern), options, arguments)
+    output_of(context).result(json.loads(report.to_json()), report.to_markdown())
 
 
 def _run(
+    output: Output,
     protocol: Protocol,
     data: Path,
-    models: tuple[str | None, str | None],
-    supports: str | None,
-    parts: int,
-    label_names: str,
-    shared: dict[str, Any],
-    arguments: dict[str, Any],
-    streams: Output,
+    model: tuple[str | None, str | None],
+    options: dict[str, object],
+    arguments: dict[str, object],
 ) -> EvaluationReport:
-    from momentumseg.evaluation.datasets import parse_label_names
     from momentumseg.evaluation.models import models_by_fold
     from momentumseg.evaluation.published_protocol import PublishedOptions, run_published_protocol
     from momentumseg.evaluation.users_protocol import UserOptions, run_users_protocol
 
-    model, pattern = models
-    loader = models_by_fold(model if model or pattern else DEFAULT_MODEL, pattern, arguments["device"])
-    arguments["label_names"] = parse_label_names(label_names)
-    with streams.progress() as step:
-        advance = step("Evaluating")
-        arguments["progress"] = lambda text, fraction: advance(round(1000 * fraction), 1000)
+    models = models_by_fold(*model, device=str(arguments["device"]))
+    with output.progress() as step:
+        arguments = {**arguments, "progress": _progress(output, step("Evaluating"))}
         if protocol is Protocol.published:
-            options = PublishedOptions(parts=parts, supports=supports or "all", **shared)
-            return run_published_protocol(data, loader, options, **arguments)
-        drawn = parse_numbers(supports, "--supports") or list(UserOptions.supports)
-        return run_users_protocol(data, loader, UserOptions(supports=tuple(drawn), **shared), **arguments)
+            return run_published_protocol(data, models, PublishedOptions(**options), **arguments)  # type: ignore[arg-type]
+        return run_users_protocol(data, models, UserOptions(**options), **arguments)  # type: ignore[arg-type]
 
 
-def _check_output(output: Path | None) -> None:
-    from momentumseg.io.checks import check_writable_output
+def _progress(output: Output, advance: Advance) -> Callable[[str, float], None]:
+    """Moves the bar; each new stage is also a line, for the logs of background runs."""
+    announced: set[str] = set()
 
-    if output is not None:
-        check_writable_output(output, suffixes=(".json",))
+    def tell(stage: str, fraction: float) -> None:
+        if stage not in announced:
+            announced.add(stage)
+            output.note(stage)
+        advance(round(1000 * fraction), 1000)
+
+    return tell
+
+
+def _case_names(data: Path, text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if text.isdecimal():
+        from momentumseg.evaluation.datasets import labelled_cases
+
+        return [case.name for case in labelled_cases(data)[: int(text)]]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _label_names(text: str | None) -> dict[int, str] | None:
+    from momentumseg.evaluation.datasets import parse_label_names
+
+    return None if text is None else parse_label_names(text)

@@ -34,6 +34,11 @@ class Plane(str, Enum):
     sagittal = "sagittal"
 
 
+PlaneOption = Annotated[
+    Plane, typer.Option("--plane", metavar="PLANE", help="Of the slices: axial, coronal, sagittal, acquisition.")
+]
+
+
 def parse_numbers(text: str | None, option: str) -> list[int] | None:
     """Numbers of ``"1,2,5"``; None for None.
 
