@@ -92,11 +92,6 @@ def run_folds(
     return results
 
 
-def consistency_wanted(asked: bool) -> bool:
-    """Whether to report the consistency step too: it was asked for and this version has one."""
-    return asked and (Path(__file__).parents[1] / "inference" / "volume_consistency.py").is_file()
-
-
 def names_of_labels(data: Path | str, results: Sequence[FoldResult], given: Mapping[int, str] | None) -> dict[int, str]:
     """Names of the labels that were evaluated: the given ones, those of ``dataset.json``, or their numbers."""
     known = {**dataset_label_names(data), **(given or {})}

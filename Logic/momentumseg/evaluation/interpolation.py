@@ -31,10 +31,10 @@ def interpolate_drawn_slices(masks: np.ndarray, drawn: Sequence[int], pixel_spac
 
 
 def _signed_distance(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """Distance in mm to the nearest pixel of the other side, positive inside; an empty mask is far outside."""
-    if not mask.any():
-        return np.full(mask.shape, -float(np.hypot(*np.multiply(mask.shape, spacing))))
-    padded = np.pad(mask, 1)
-    inside = ndimage.distance_transform_edt(padded, sampling=spacing)
-    outside = ndimage.distance_transform_edt(~padded, sampling=spacing)
-    return (inside - outside)[1:-1, 1:-1]
+    """Distance in mm to the nearest pixel of the other side, positive inside; without another side it is far."""
+    far = float(np.hypot(*np.multiply(mask.shape, spacing)))
+    if mask.all() or not mask.any():
+        return np.full(mask.shape, far if mask.all() else -far)
+    inside = ndimage.distance_transform_edt(mask, sampling=spacing)
+    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    return inside - outside

@@ -145,12 +145,12 @@ def surface_dice(
     Raises:
         GeometryError: the shapes differ.
     """
-    import torch
-    from monai.metrics import compute_surface_dice
-
     predicted, real = _binary_pair(prediction, reference)
     if not predicted.any() or not real.any():
         return 1.0 if not predicted.any() and not real.any() else 0.0
+    import torch
+    from monai.metrics import compute_surface_dice
+
     window = bounding_box(predicted | real)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # raised by MONAI about a call inside MONAI

@@ -32,6 +32,11 @@ class EvaluatedModel:
     context: SliceContext = "single"
     training_cases: frozenset[str] | None = None
 
+    @property
+    def size(self) -> int:
+        """Side of the network's square image, pixels."""
+        return int(self.recipe.get("data", {}).get("size", 256))
+
     def seen(self, cases: Iterable[str]) -> list[str]:
         """The cases that the model was trained on, sorted."""
         return sorted(set(cases) & (self.training_cases or frozenset()))

@@ -23,7 +23,6 @@ from momentumseg.evaluation.fold_runner import (
     RunOptions,
     Tell,
     chosen_folds,
-    consistency_wanted,
     names_of_labels,
     run_folds,
 )
@@ -32,6 +31,7 @@ from momentumseg.evaluation.metrics import mask_score
 from momentumseg.evaluation.models import EvaluatedModel, FoldModels
 from momentumseg.evaluation.published_report import CONSISTENT, PLAIN, PublishedReport
 from momentumseg.evaluation.report import Progress
+from momentumseg.inference.volume_consistency import part_count
 from momentumseg.networks.few_shot import upsample_probability
 from momentumseg.sessions.consistency import refinement_of
 
@@ -46,7 +46,7 @@ class PublishedOptions:
         labels: to evaluate; empty for all that occur.
         tolerance_mm: of the surface Dice; None leaves it out (it takes about half of the time).
         consistency: also report the result after the consistency step through the slices.
-        plane, size: of network space.
+        plane: of the slices.
     """
 
     parts: int = 3
@@ -55,7 +55,6 @@ class PublishedOptions:
     tolerance_mm: float | None = 3.0
     consistency: bool = True
     plane: str = "acquisition"
-    size: int = 256
 
     def __post_init__(self) -> None:
         if self.parts < 1:
@@ -107,7 +106,7 @@ def run_published_protocol(
 def _evaluate_fold(
     fold: int, members: list[Case], model: EvaluatedModel, tell: Tell, *, options: PublishedOptions, device: str
 ) -> list[dict[str, Any]]:
-    bank = FeatureBank(model.network, model.context, options.plane, options.size, device)
+    bank = FeatureBank(model.network, model.context, options.plane, model.size, device)
     encoded = []
     for number, case in enumerate(members):
         encoded.append(bank.encode(case))
@@ -125,9 +124,8 @@ def _tasks(
 ) -> Iterator[tuple[int, EncodedCase, list[EncodedCase]]]:
     """(label, support, queries) for each label and support volume; volumes without the label take no part."""
     present = sorted({int(label) for case in encoded for label in np.unique(case.labelmap)} - {0})
-    supports = {
-        case.name for case in supports_of_fold(encoded, options.supports, key=lambda case: natural_key(case.name))
-    }
+    chosen = supports_of_fold(encoded, options.supports, key=lambda case: natural_key(case.name))
+    supports = {case.name for case in chosen}
     for label in options.labels or present:
         having = [case for case in encoded if len(case.slices_with(label))]
         for support in having:
@@ -142,24 +140,24 @@ def _support_scores(
     """One row for each query volume, and a second one after the consistency step."""
     present = support.slices_with(label)
     drawn = [int(present[centre]) for centre in chunk_centres(len(present), options.parts)]
+    separate_parts = max(part_count(support.labelmap[index] == label) for index in drawn)
     summaries = [bank.summarize(support, label, [index]) for index in drawn]
     for query in queries:
         window = query.slices_with(label)
         chunks = zip(chunk_bounds(len(window), options.parts), summaries, strict=True)
         logits = torch.cat([bank.logits(query, window[first:last], summary) for (first, last), summary in chunks])
         reference = query.labelmap[window] == label
-        for step, mask in _masks(logits, query, window, options):
+        for step, mask in _masks(logits, query, separate_parts, options.consistency):
             score = asdict(mask_score(mask, reference, query.spacing, options.tolerance_mm))
             pair = {"label": label, "support": support.name, "query": query.name, "support_slices": drawn, "step": step}
             yield {**pair, **score.pop("confusion"), **score}
 
 
 def _masks(
-    logits: torch.Tensor, query: EncodedCase, window: np.ndarray, options: PublishedOptions
+    logits: torch.Tensor, query: EncodedCase, separate_parts: int, consistency: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(step, mask ``(n, size, size)``) of logits ``(n, h, w)`` of the slices ``window`` of a query."""
-    yield PLAIN, (upsample_probability(logits, options.size) > 0.5).numpy()
-    refinement = refinement_of(consistency_wanted(options.consistency), query.slices)
+    """(step, mask ``(n, size, size)``) of logits ``(n, h, w)`` of consecutive slices of a query."""
+    yield PLAIN, (upsample_probability(logits, query.slices.space.size) > 0.5).numpy()
+    refinement = refinement_of(consistency, query.slices, [separate_parts])
     if refinement is not None:
-        refined = refinement(logits[None], {}, lambda s: query.slices.image(int(window[s])))
-        yield CONSISTENT, (refined[0] > 0).numpy()
+        yield CONSISTENT, (refinement(logits[None], {}, lambda: None)[0] > 0).numpy()

@@ -22,7 +22,6 @@ from momentumseg.evaluation.fold_runner import (
     RunOptions,
     Tell,
     chosen_folds,
-    consistency_wanted,
     names_of_labels,
     run_folds,
 )
@@ -165,7 +164,7 @@ def _predictions(
         for index in indices:
             session.add_support(case.labelmap[index] == label, index, label=label)
     for method, consistency in ((NETWORK, False), (NETWORK_WITH_CONSISTENCY, True)):
-        if consistency_wanted(options.consistency) or not consistency:
+        if options.consistency or not consistency:
             result = session.segment(consistency=consistency)
             predicted = np.moveaxis(result.labelmap.array, case.slice_axis, 0)
             yield method, {label: predicted == label for label in case.drawn}
