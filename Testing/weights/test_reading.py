@@ -57,7 +57,7 @@ def test_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path: Path, si
 
 def test_bare_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path: Path, sign: Path) -> None:
     path = tmp_path / "evil.pt"
-    path.write_bytes(pickle.dumps(RunsCode(sign)))
+    path.write_bytes(pickle.dumps(RunsCode(sign), protocol=2))
     with pytest.raises(WeightsError, match="could run code"):
         read_tensors(path)
     assert not sign.exists()

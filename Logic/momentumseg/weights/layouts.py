@@ -29,11 +29,12 @@ def needed_tensors(backbone: nn.Module) -> dict[str, Tensor]:
 
 
 def fill_backbone(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put the tensors of :func:`needed_tensors`, read from a file, into the backbone."""
+    """Put a file's tensors into the backbone; all of :func:`needed_tensors` must be among them, others are left out."""
     if isinstance(backbone, EfficientNetLitePyramid):
         backbone.load_imagenet(dict(tensors))
-    else:
-        copy_tensors(tensors, needed_tensors(backbone))
+        return
+    needed = needed_tensors(backbone)
+    copy_tensors({name: value for name, value in tensors.items() if name in needed}, needed)
 
 
 def copy_tensors(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -86,7 +86,7 @@ def load_few_shot_model(
     description = _description(path)
     card = ModelCard.from_mapping(_table(description, "card", path))
     try:
-        network = cast(FewShotNetwork, build_few_shot_network(_table(description, "network", path)))
+        network = build_few_shot_network(_table(description, "network", path))
     except InputError as error:
         raise WeightsError(
             f"The file {path.name} describes a network that this version does not know ({error}); "
@@ -115,9 +115,11 @@ def load_backbone_weights(
         WeightsError: missing, damaged or unsafe file, or not all needed tensors in it; the backbone is unchanged.
     """
     path = _path_of(reference, store)
-    chosen, report = select_tensors(read_tensors(path), needed_tensors(backbone), path.name)
+    tensors = read_tensors(path)
+    _, report = select_tensors(tensors, needed_tensors(backbone), path.name)
     report.require_complete(type(backbone).__name__)
-    fill_backbone(backbone, chosen)
+    prefix = report.prefix
+    fill_backbone(backbone, {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)})
     return report
 
 
