@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -15,13 +16,28 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_TABLES = {"network", "weights", "objective", "optimizer", "schedule", "data", "episodes", "augmentation", "training", "card"}
+_TABLES = {
+    "network",
+    "weights",
+    "objective",
+    "optimizer",
+    "schedule",
+    "data",
+    "episodes",
+    "augmentation",
+    "training",
+    "card",
+}
 _DEEPEST_BASE = 5
 
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(entry.name.removesuffix(".toml") for entry in resources.files(__package__).iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in resources.files(__package__).iterdir()
+        if entry.name.endswith(".toml")
+    )
 
 
 def read_recipe(reference: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -32,23 +48,39 @@ def read_recipe(reference: str | Path, overrides: Sequence[str] = ()) -> dict[st
         overrides: ``"table.key=value"`` with a TOML value; bare words are strings.
 
     Raises:
-        InputError: unknown recipe, broken TOML, unknown table or a malformed override.
+        InputError: unknown recipe, broken TOML, unknown table, a value that a checkpoint cannot keep, or a malformed
+            override.
     """
     recipe = _with_bases(reference, _DEEPEST_BASE)
     for override in overrides:
         _apply(recipe, override)
     unknown = sorted(set(recipe) - _TABLES - {"title"})
     if unknown:
-        raise InputError(f"The recipe {reference} has an unknown table [{unknown[0]}]; known are {', '.join(sorted(_TABLES))}.")
+        raise InputError(
+            f"The recipe {reference} has an unknown table [{unknown[0]}]; known are {', '.join(sorted(_TABLES))}."
+        )
+    for name in sorted(set(recipe) - {"title"}):
+        if not isinstance(recipe[name], dict):
+            raise InputError(f"The recipe {reference} gives '{name}' a value; it is a table: write [{name}] instead.")
+    try:
+        json.dumps(recipe)
+    except TypeError as error:
+        raise InputError(f"The recipe {reference} holds a date or a time; put it in quotes.") from error
     return recipe
 
 
 def _with_bases(reference: str | Path, depth: int) -> dict[str, Any]:
     if depth == 0:
-        raise InputError(f"The recipe {reference} has too long a chain of bases; check its 'base' entries for a circle.")
+        raise InputError(
+            f"The recipe {reference} has too long a chain of bases; check its 'base' entries for a circle."
+        )
     recipe = _parse(reference)
     base = recipe.pop("base", None)
-    return recipe if base is None else _merged(_with_bases(base, depth - 1), recipe)
+    if base is None:
+        return recipe
+    # the path of a base that is a file counts from the recipe that names it
+    beside = base if base in recipe_names() else Path(reference).parent / base
+    return _merged(_with_bases(beside, depth - 1), recipe)
 
 
 def _parse(reference: str | Path) -> dict[str, Any]:
@@ -58,7 +90,9 @@ def _parse(reference: str | Path) -> dict[str, Any]:
             return tomllib.loads((resources.files(__package__) / f"{reference}.toml").read_text(encoding="utf-8"))
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"There is no recipe {str(reference)!r}; choose one of {', '.join(recipe_names())} or give a TOML file.") from error
+        raise InputError(
+            f"There is no recipe {str(reference)!r}; choose one of {', '.join(recipe_names())} or give a TOML file."
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"The recipe {reference} cannot be read ({error}); correct the file.") from error
 
@@ -75,7 +109,7 @@ def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 
 def _apply(recipe: dict[str, Any], override: str) -> None:
     name, separator, text = override.partition("=")
-    if not separator or not name:
+    if not separator or not all(name.split(".")):
         raise InputError(f"The setting {override!r} is not of the form table.key=value.")
     try:
         value = tomllib.loads(f"value = {text}")["value"]

@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ def load_checkpoint(path: Path) -> TrainingState:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise InputError(f"The checkpoint {path} cannot be read; delete it to start this run again.") from error
-    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+    expected = {"format", *(field.name for field in fields(TrainingState))}
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT or set(content) != expected:
         raise InputError(f"The file {path} is no checkpoint of this version; delete it to start this run again.")
     return TrainingState(**{key: value for key, value in content.items() if key != "format"})
 

@@ -20,11 +20,15 @@ class Engine(Protocol):
     rank: int
     world_size: int
 
-    def setup(self, objective: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]: ...
+    def setup(
+        self, objective: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]: ...
 
     def autocast(self) -> AbstractContextManager[Any]: ...
 
     def backward(self, loss: torch.Tensor) -> None: ...
+
+    def any(self, flag: bool) -> bool: ...
 
 
 class SingleDevice:
@@ -46,6 +50,9 @@ class SingleDevice:
     def backward(self, loss: torch.Tensor) -> None:
         loss.backward()
 
+    def any(self, flag: bool) -> bool:
+        return flag
+
 
 class FabricDevices:
     """Several devices, data-parallel: each takes its own episode of an iteration, gradients are averaged."""
@@ -55,7 +62,8 @@ class FabricDevices:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise DependencyError(
-                f"Training on {devices} devices needs Lightning Fabric; install it with: pip install 'momentumseg[distributed]'."
+                f"Training on {devices} devices needs Lightning Fabric; "
+                "install it with: pip install 'momentumseg[distributed]'."
             ) from error
         precision = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}[dtype]
         self._fabric = Fabric(accelerator=device.type, devices=devices, strategy="ddp", precision=precision)
@@ -73,6 +81,11 @@ class FabricDevices:
     def backward(self, loss: torch.Tensor) -> None:
         self._fabric.backward(loss)
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any device: a device that left alone would leave the others waiting for ever."""
+        total = self._fabric.all_reduce(torch.tensor(float(flag), device=self.device), reduce_op="sum")
+        return bool(total > 0)
+
 
 def open_engine(device: str, devices: int, precision: str) -> Engine:
     """Engine for a device name and a number of devices.
@@ -85,9 +98,13 @@ def open_engine(device: str, devices: int, precision: str) -> Engine:
         raise InputError(f"The precision {precision!r} is unknown; choose one of {', '.join(_PRECISIONS)}.")
     where = checked_device(device)
     if devices > 1:
+        if where.type == "cuda" and devices > torch.cuda.device_count():
+            raise InputError(f"{devices} devices were asked for, but there are {torch.cuda.device_count()}; use fewer.")
         return FabricDevices(where, devices, _PRECISIONS[precision])
-    if precision == "float16" :
-        raise InputError("The precision 'float16' needs loss scaling, which only Lightning Fabric brings here; choose 'bfloat16'.")
+    if precision == "float16":
+        raise InputError(
+            "The precision 'float16' needs loss scaling, which only Lightning Fabric brings here; choose 'bfloat16'."
+        )
     return SingleDevice(where, _PRECISIONS[precision])
 
 

@@ -19,6 +19,7 @@ from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgre
 from momentumseg.training.phantoms import generate_phantom_volume
 from momentumseg.training.preparation import RegionSource, prepare_volume
 from momentumseg.training.prepared_volume import PreparedVolume
+from momentumseg.training.settings import TrainingSettings
 from momentumseg.transforms.episode_augmentation import AugmentationConfig
 from momentumseg.transforms.slices import slices_to_images
 from momentumseg.weights.loading import load_backbone_weights
@@ -59,11 +60,12 @@ def run_few_shot_training(recipe: Mapping[str, Any], options: RunOptions) -> Pat
         OutputError, WeightsError: files that cannot be written or loaded.
     """
     recipe = with_training_cases(recipe, options.images)
+    TrainingSettings.of(recipe)  # a mistake in the recipe must not wait for minutes of preparation
     volumes = prepare_volumes(recipe, options)
     dataset = build_episodes(recipe, volumes)
-    seed = int(recipe["training"].get("seed", 0))
+    seed = TrainingSettings.of(recipe).seed
     torch.manual_seed(seed)
-    network = build_few_shot_network(recipe["network"])
+    network = build_few_shot_network(recipe.get("network", {}))
     trainer = FewShotTrainer(network, dataset, recipe, options.folder, card_of(recipe), options.device, options.devices)
     if not trainer.resume():
         initialize(network, recipe, volumes, options.store, seed)
@@ -84,17 +86,27 @@ def prepare_volumes(recipe: Mapping[str, Any], options: RunOptions) -> list[Prep
         Cancelled: the user stopped.
     """
     data = recipe.get("data", {})
-    sources = tuple(RegionSource(**table) for table in data.get("regions", [{}]))
+    try:
+        sources = tuple(RegionSource(**table) for table in data.get("regions", [{}]))
+    except TypeError as error:
+        raise InputError(f"The recipe's data.regions has an unknown option: {error}.") from error
     phantoms = int(data.get("phantoms", 0))
     total = len(options.images) + phantoms
     if total == 0:
         raise InputError("There is nothing to train on; give a folder with volumes.")
     prepared = []
-    for name, path in sorted(options.images.items()):
+    for case in sorted(options.images):
         _stop_if(options.cancelled)
-        volume = read_volume(path)
-        prepared.append(prepare_volume(volume, size=data.get("size", 256), plane=data.get("plane", "acquisition"),
-                                       sources=sources, cache_folder=options.cache_folder))
+        volume = read_volume(options.images[case])
+        prepared.append(
+            prepare_volume(
+                volume,
+                size=data.get("size", 256),
+                plane=data.get("plane", "acquisition"),
+                sources=sources,
+                cache_folder=options.cache_folder,
+            )
+        )
         options.on_prepared(len(prepared), total)
     for index in range(phantoms):
         _stop_if(options.cancelled)
@@ -115,34 +127,52 @@ def build_episodes(recipe: Mapping[str, Any], volumes: Sequence[PreparedVolume])
         rules = EligibilityRules(**table)
     except TypeError as error:
         raise InputError(f"The recipe's [episodes] table has an unknown option: {error}.") from error
-    training = recipe["training"]
-    return EpisodeDataset(volumes, seed=int(training.get("seed", 0)), length=int(training["iterations"]), context=context,
-                          augmentation=AugmentationConfig.from_mapping(recipe.get("augmentation", {})), rules=rules)
+    settings = TrainingSettings.of(recipe)
+    return EpisodeDataset(
+        volumes,
+        seed=settings.seed,
+        length=settings.iterations,
+        context=context,
+        augmentation=AugmentationConfig.from_mapping(recipe.get("augmentation", {})),
+        rules=rules,
+    )
 
 
-def initialize(network: FewShotNetwork, recipe: Mapping[str, Any], volumes: Sequence[PreparedVolume],
-               store: WeightsStore | None, seed: int) -> None:
+def initialize(
+    network: FewShotNetwork,
+    recipe: Mapping[str, Any],
+    volumes: Sequence[PreparedVolume],
+    store: WeightsStore | None,
+    seed: int,
+) -> None:
     """Pretrained backbone and whitened projections, as the recipe's ``[weights]`` table says."""
     table = recipe.get("weights", {})
     if "backbone" in table:
         load_backbone_weights(network.backbone, table["backbone"], store)
     count = int(table.get("whiten_slices", 0))
-    if count and hasattr(network.backbone, "whiten"):
-        network.backbone.whiten(_sample_slices(volumes, count, seed), seed=seed)
+    whiten = getattr(network.backbone, "whiten", None)
+    if count and callable(whiten):
+        whiten(_sample_slices(volumes, count, seed), seed=seed)
 
 
 def card_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Model card of a run: the recipe's ``[card]`` table with what the run itself knows."""
     card = {"name": "untitled", "licence": "that of the training data", **recipe.get("card", {})}
-    extra = {"training_cases": recipe["data"]["training_cases"], "iterations": recipe["training"]["iterations"],
-             "seed": recipe["training"].get("seed", 0), **card.get("extra", {})}
+    settings = TrainingSettings.of(recipe)
+    extra = {
+        "training_cases": recipe["data"]["training_cases"],
+        "iterations": settings.iterations,
+        "seed": settings.seed,
+        **card.get("extra", {}),
+    }
     return {**card, "extra": extra}
 
 
 def _sample_slices(volumes: Sequence[PreparedVolume], count: int, seed: int) -> torch.Tensor:
     rng = np.random.default_rng([seed, 1])
-    chosen = [volumes[rng.integers(len(volumes))] for _ in range(count)]
-    return torch.from_numpy(np.concatenate([slices_to_images(v.stack, [rng.integers(len(v.stack))]) for v in chosen]))
+    chosen = [volumes[int(rng.integers(len(volumes)))] for _ in range(count)]
+    images = [slices_to_images(volume.stack, [int(rng.integers(len(volume.stack)))]) for volume in chosen]
+    return torch.from_numpy(np.concatenate(images))
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:
