@@ -39,7 +39,8 @@ def test_the_drawn_slice_becomes_a_volume(momentumseg, a_drawn_case: DrawnCase, 
     np.testing.assert_array_equal(mask.array[DRAWN_SLICE], a_drawn_case.labels.array[DRAWN_SLICE])
     assert answer.json["labels"][0]["voxels"] == np.count_nonzero(mask.array == 1)
     unsure = read_volume(uncertainty).array
-    assert 0 <= unsure.min() and unsure.max() <= 1
+    assert unsure.min() >= 0
+    assert unsure.max() <= 1
     assert outputs(a_drawn_case) == {"mask.nrrd", "unsure.nii.gz"}
 
 

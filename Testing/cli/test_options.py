@@ -32,7 +32,7 @@ def test_range_refused(text: str) -> None:
 
 
 def test_box() -> None:
-    assert parse_box("1:2,3:4,5:5", "--box") == (range(1, 3), range(3, 5), range(5, 6))
+    assert parse_box("1:2,3:4,5:5", "--box") == ((1, 3), (3, 5), (5, 6))
 
 
 @pytest.mark.parametrize("text", ["1:2,3:4", "1:2,3:4,5:6,7:8", "1,2,3", ""])

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from momentumseg import __version__
 from momentumseg.cli import evaluate, fewshot, models, train
@@ -76,7 +77,7 @@ def run() -> None:
     """Run the command line; ends the process."""
     sys.excepthook = show_unexpected
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's stop cleans up as Ctrl-C does
-    app(prog_name="momentumseg")
+    get_command(app)(prog_name="momentumseg")  # calling the app itself would put typer's own hook in place of ours
 
 
 def _interrupt(number: int, frame: object) -> None:

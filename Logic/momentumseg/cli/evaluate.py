@@ -92,7 +92,7 @@ def fewshot(
         options |= {"parts": parts, "supports": support_volumes.value}
     else:
         options |= {"supports": tuple(parse_numbers(supports, "--supports") or ())}
-    arguments = {
+    arguments: dict[str, object] = {
         "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
         "cases": _case_names(data, cases),
         "label_names": _label_names(label_names),

@@ -138,7 +138,7 @@ def fewshot(
         with streams.progress() as step:
             result = session.segment(
                 slice_range=part,
-                box=None if voxels is None else tuple((axis.start, axis.stop) for axis in voxels),
+                box=voxels,
                 consistency=None if consistency else False,
                 progress=step("Segmenting"),
                 keep_iterates=iterates is not None,

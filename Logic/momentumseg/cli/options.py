@@ -11,6 +11,8 @@ import typer
 
 from momentumseg.errors import InputError
 
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
 DEFAULT_MODEL = "lmsnet-general"
 
 VolumeArgument = Annotated[
@@ -67,8 +69,8 @@ def parse_range(text: str | None, option: str) -> range | None:
     return range(int(match[1]), int(match[2]) + 1)
 
 
-def parse_box(text: str | None, option: str) -> tuple[range, range, range] | None:
-    """Voxel ranges (I, J, K) of ``"10:90,20:80,0:30"``, ends included; None for None.
+def parse_box(text: str | None, option: str) -> Box | None:
+    """Half-open voxel ranges (I, J, K) of ``"10:90,20:80,0:30"``, where both ends are included; None for None.
 
     Raises:
         InputError: other than three ranges.
@@ -81,7 +83,7 @@ def parse_box(text: str | None, option: str) -> tuple[range, range, range] | Non
             f"The value '{text}' of {option} is no box I:I,J:J,K:K in voxels; "
             f"write for example {option} 10:90,20:80,0:30."
         )
-    i, j, k = (found for found in ranges if found is not None)
+    i, j, k = ((axis.start, axis.stop) for axis in ranges if axis is not None)
     return i, j, k
 
 

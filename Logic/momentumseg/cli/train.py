@@ -50,7 +50,8 @@ def train(
 ) -> None:
     """Train a model on your own unlabelled volumes.
 
-    The model ends in OUTPUT/model.safetensors. Ctrl-C stops at the next iteration and keeps the run; the same command continues it.
+    The model ends in OUTPUT/model.safetensors. Ctrl-C stops at the next iteration and keeps the run; the same command
+    continues it.
     """
     from momentumseg.io.checks import check_writable_output
     from momentumseg.recipes.reading import read_recipe
