@@ -154,3 +154,13 @@ def test_impossible_options_are_refused(a_data_folder: Path, models: FoldModels)
         PublishedOptions(parts=0)
     with pytest.raises(InputError, match="'some' is unknown"):
         PublishedOptions(supports="some")
+
+
+def test_the_consistency_step_is_reported_beside_the_plain_result(a_data_folder: Path, models: FoldModels) -> None:
+    report = run_published_protocol(a_data_folder, models, replace(QUICK, consistency=True), folds=[4])
+    steps = {step: [row for row in report.scores if row["step"] == step] for step in report.steps}
+    assert list(steps) == ["none", "consistency"]
+    pairs = [[(row["label"], row["support"], row["query"]) for row in rows] for rows in steps.values()]
+    assert pairs[0] == pairs[1]
+    assert min(row["dice"] for row in steps["consistency"]) > 0.8
+    assert report.to_markdown().count("**Dice") == 2

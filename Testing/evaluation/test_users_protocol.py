@@ -11,7 +11,7 @@ import pytest
 from momentumseg.errors import InputError
 from momentumseg.evaluation.models import EvaluatedModel, FoldModels
 from momentumseg.evaluation.users_protocol import UserOptions, run_users_protocol
-from momentumseg.evaluation.users_report import INTERPOLATION, NETWORK
+from momentumseg.evaluation.users_report import INTERPOLATION, NETWORK, NETWORK_WITH_CONSISTENCY
 
 QUICK = UserOptions(supports=(1, 3), tolerance_mm=None, consistency=False)
 
@@ -98,3 +98,9 @@ def test_the_report_has_a_line_a_method_and_number_of_slices(
 def test_zero_drawn_slices_are_refused() -> None:
     with pytest.raises(InputError, match="must be 1 or more"):
         UserOptions(supports=(0, 1))
+
+
+def test_the_consistency_step_is_reported_beside_the_plain_result(a_data_folder: Path, models: FoldModels) -> None:
+    report = run_users_protocol(a_data_folder, models, replace(QUICK, consistency=True), cases=["case_1"])
+    assert report.methods == [NETWORK, NETWORK_WITH_CONSISTENCY, INTERPOLATION]
+    assert report.overall("dice", NETWORK_WITH_CONSISTENCY, 3).mean > 0.8
