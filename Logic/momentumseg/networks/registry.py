@@ -79,7 +79,7 @@ def _build(registry: dict[str, Callable[..., _Part]], kind: str, config: Mapping
         raise InputError(f"There is no {kind} named {name!r}; choose one of {', '.join(sorted(registry))}.")
     try:
         return registry[name](**options, **extra)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # torch refuses impossible sizes with a RuntimeError
         raise InputError(f"The {kind} {name!r} does not accept these options: {error}.") from error
 
 
