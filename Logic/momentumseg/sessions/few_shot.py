@@ -21,7 +21,7 @@ import torch
 
 from momentumseg.errors import InputError
 from momentumseg.networks.few_shot import FewShotNetwork
-from momentumseg.sessions.consistency import refinement_of
+from momentumseg.sessions.consistency import refinement_of, supported_parts
 from momentumseg.sessions.feature_cache import FeatureCache
 from momentumseg.sessions.feature_encoder import BackgroundEncoding, FeatureEncoder, IsCancelled, Progress
 from momentumseg.sessions.few_shot_result import Box, FewShotResult
@@ -365,7 +365,7 @@ class FewShotSession:
                 drawn=self._drawn_on(volume),
                 box=box,
                 keep_drawn=keep_drawn,
-                refinement=refinement_of(consistency, volume),
+                refinement=refinement_of(consistency, volume, supported_parts(active, labels)),
                 keep_iterates=keep_iterates,
                 drawn_on=dict(self._volumes),
             )

@@ -20,8 +20,8 @@ from momentumseg.sessions.volume_slices import VolumeSlices
 from momentumseg.volumes.volume import Volume
 
 OnSlice = Callable[[int, dict[int, np.ndarray]], None]
-# (logits (L, n, h, w), drawn {(label position, s): (size, size)}, images of s) -> logits (L, n, size, size)
-Refinement = Callable[[Tensor, dict[tuple[int, int], np.ndarray], Callable[[int], np.ndarray]], Tensor]
+# (logits (L, n, h, w), drawn {(label position, s): (size, size)}, check that raises to cancel) -> (L, n, size, size)
+Refinement = Callable[[Tensor, dict[tuple[int, int], np.ndarray], Callable[[], None]], Tensor]
 
 # Probabilities nearer to 0 or 1 than half precision can tell after the sigmoid.
 _LARGEST_LOGIT = 30.0
@@ -184,9 +184,9 @@ class FewShotRun:
         drawn = {
             (request.labels.index(support.label), support.network_slice - first): support.network_mask
             for support in request.drawn
-            if support.network_slice in request.slices
+            if support.label in request.labels
         }
         raise_if(self.cancelled)
-        refined = refinement(logits.float(), drawn, lambda s: request.volume.image(first + s))
+        refined = refinement(logits, drawn, lambda: raise_if(self.cancelled))
         raise_if(self.cancelled)
-        return refined.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
+        return refined.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()

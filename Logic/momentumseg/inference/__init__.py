@@ -1,0 +1,1 @@
+"""Inference: what turns a network's slices into a result for a volume."""

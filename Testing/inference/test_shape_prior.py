@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from momentumseg.inference.shape_prior import ShapePrior, ShapePriorConfig
+
+SIZE = 64
+
+
+def a_disc(radius: float, centre: tuple[float, float] = (32, 32)) -> np.ndarray:
+    rows, columns = np.ogrid[:SIZE, :SIZE]
+    return ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2).astype(np.uint8)
+
+
+def a_prior(masks: dict[int, np.ndarray], **options: float) -> ShapePrior:
+    return ShapePrior(masks, pixel_spacing=1.0, slice_spacing=2.0, cell=4.0, config=ShapePriorConfig(**options))
+
+
+def test_a_drawn_slice_is_its_own_outline() -> None:
+    mask = a_disc(10)
+
+    prior = a_prior({5: mask})
+
+    np.testing.assert_array_equal(prior.logit(5) > 0, mask > 0)
+
+
+def test_half_way_between_two_discs_is_the_disc_of_mean_radius() -> None:
+    prior = a_prior({0: a_disc(8), 4: a_disc(16)})
+
+    area = (prior.logit(2) > 0).sum()
+
+    assert area == pytest.approx(a_disc(12).sum(), rel=0.03)
+
+
+def test_half_way_between_shifted_discs_lies_in_between() -> None:
+    prior = a_prior({0: a_disc(10, (28, 32)), 4: a_disc(10, (36, 32))})
+
+    rows = np.nonzero(prior.logit(2) > 0)[0]
+
+    assert rows.mean() == pytest.approx(32, abs=0.1)
+
+
+def test_the_structure_tapers_beyond_the_outermost_slices_and_ends() -> None:
+    prior = a_prior({5: a_disc(10)}, taper=1.0)
+
+    areas = [(prior.logit(5 + step) > 0).sum() for step in range(8)]
+
+    assert areas == sorted(areas, reverse=True)
+    assert areas[1] > 0
+    assert areas[7] == 0  # 14 mm beyond a disc of 10 mm
+
+
+def test_a_small_outermost_slice_ends_sooner_than_a_large_one() -> None:
+    small_end = a_prior({0: a_disc(16), 4: a_disc(10)})
+    only_small = a_prior({4: a_disc(10)})
+
+    assert (small_end.logit(6) > 0).sum() < (only_small.logit(6) > 0).sum()
+
+
+def test_the_prior_is_less_certain_far_from_drawn_slices() -> None:
+    prior = a_prior({0: a_disc(16), 10: a_disc(16)})
+
+    certainty = [abs(prior.logit(s)[32, 32]) for s in (0, 2, 5)]
+
+    assert certainty == sorted(certainty, reverse=True)
+
+
+def test_the_prior_does_not_depend_on_the_unit_of_length() -> None:
+    masks = {0: a_disc(8), 4: a_disc(16)}
+    large = ShapePrior(masks, pixel_spacing=1.0, slice_spacing=2.0, cell=4.0, config=ShapePriorConfig())
+    small = ShapePrior(masks, pixel_spacing=0.1, slice_spacing=0.2, cell=0.4, config=ShapePriorConfig())
+
+    np.testing.assert_allclose(large.logit(6), small.logit(6), rtol=1e-4)
