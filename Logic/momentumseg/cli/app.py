@@ -34,6 +34,8 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except (MomentumSegError, KeyboardInterrupt) as error:
             code = show_error(error, ctx.find_object(Output) or Output())
+        except EOFError as error:
+            raise RuntimeError("a file ended too early") from error  # typer would take it for Ctrl-D and hide it
         raise typer.Exit(code)
 
 
