@@ -56,9 +56,9 @@ def test_a_slice_alone_equals_the_slice_of_the_volume(
 ):
     with session_of(a_model_with(head), a_phantom_volume, tmp_path, batch_size=batch_size) as session:
         session.add_support(a_drawn_slice(6), 6)
-        whole = session.segment()
+        whole = session.segment(consistency=False)
         for index in (0, 5, 11):
-            alone = session.segment(slice_range=(index, index + 1))
+            alone = session.segment(slice_range=(index, index + 1), consistency=False)
             assert np.array_equal(alone.labelmap.array[index], whole.labelmap.array[index])
             assert np.array_equal(alone.slice_probabilities(index)[1], whole.slice_probabilities(index)[1])
             assert alone.mean_uncertainty == {index: whole.mean_uncertainty[index]}
@@ -69,7 +69,7 @@ def test_batches_of_one_and_of_four_agree(a_model_with, a_phantom_volume, a_draw
     for batch_size in (1, 4):
         with session_of(a_model_with("lms"), a_phantom_volume, tmp_path, batch_size=batch_size) as session:
             session.add_support(a_drawn_slice(6), 6)
-            results.append(session.segment())
+            results.append(session.segment(consistency=False))
     difference = results[0].probabilities[1].array.astype(float) - results[1].probabilities[1].array
     assert np.abs(difference).max() < 2e-3
 
@@ -82,16 +82,20 @@ def test_batches_have_one_size(a_model_with, a_phantom_volume, a_drawn_slice, tm
     assert set(model.batches) == {5}
 
 
+@pytest.mark.parametrize("consistency", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_streamed_slices_are_those_of_the_result(batch_size, a_model, a_phantom_volume, a_drawn_slice, tmp_path):
+def test_the_last_streamed_slices_are_those_of_the_result(
+    batch_size, consistency, a_model, a_phantom_volume, a_drawn_slice, tmp_path
+):
     with session_of(a_model, a_phantom_volume, tmp_path, batch_size=batch_size) as session:
         session.add_support(a_drawn_slice(8), 8)
         session.add_support(a_drawn_slice(5, 2), 5, label=2)
-        silent, streamed = session.segment(), {}
-        result = session.segment(on_slice=lambda index, by_label: streamed.setdefault(index, by_label))
+        silent, streamed = session.segment(consistency=consistency), []
+        result = session.segment(on_slice=lambda *arguments: streamed.append(arguments), consistency=consistency)
     assert same(silent, result)
-    assert sorted(streamed) == list(range(12))
-    for index, by_label in streamed.items():
+    assert len(streamed) == (24 if consistency else 12)
+    assert sorted(index for index, _ in streamed[-12:]) == list(range(12))
+    for index, by_label in streamed[-12:]:
         for label, probability in by_label.items():
             assert np.array_equal(probability.astype(np.float16), result.probabilities[label].array[index])
 
@@ -99,7 +103,7 @@ def test_streamed_slices_are_those_of_the_result(batch_size, a_model, a_phantom_
 def test_slices_arrive_nearest_to_the_drawn_one_first(a_session, a_drawn_slice):
     a_session.add_support(a_drawn_slice(8), 8)
     order = []
-    a_session.segment(on_slice=lambda index, _: order.append(index))
+    a_session.segment(on_slice=lambda index, _: order.append(index), consistency=False)
     distances = [abs(index - 8) for index in order]
     assert distances == sorted(distances)
 
@@ -209,29 +213,48 @@ def test_a_drawn_slice_stays_as_it_was_drawn(a_session, a_drawn_slice):
     assert np.array_equal(kept.labelmap.array[6] == 1, scribble)
     assert np.array_equal(kept.probabilities[1].array[6] == 1, scribble)
     assert (kept.uncertainty.array[6] == 0).all()
-    predicted = a_session.segment(keep_drawn=False)
+    predicted = a_session.segment(keep_drawn=False, consistency=False)
     assert not np.array_equal(predicted.labelmap.array[6] == 1, scribble)
+    kept = a_session.segment(consistency=False)
     assert np.array_equal(predicted.labelmap.array[7], kept.labelmap.array[7])
 
 
 def test_another_label_may_grow_on_a_drawn_slice_but_not_over_it(a_session, a_drawn_slice):
     a_session.add_support(a_drawn_slice(6), 6, label=1)
     a_session.add_support(a_drawn_slice(5, 2), 5, label=2)
-    labels = a_session.segment().labelmap.array
+    labels = a_session.segment(consistency=False).labelmap.array
     assert np.array_equal(labels[6] == 1, a_drawn_slice(6))
     assert (labels[6] == 2).any()
+
+
+def test_where_two_drawn_labels_overlap_the_later_wins(a_session):
+    masks = np.zeros((2, 40, 48), bool)
+    masks[0, :30], masks[1, 20:] = True, True
+    a_session.add_support(masks[1], 6, label=2)
+    a_session.add_support(masks[0], 6, label=1)
+    assert np.array_equal(a_session.segment().labelmap.array[6, :, 0], [1] * 30 + [2] * 10)
+
+
+def test_on_a_drawn_slice_the_other_labels_compete_without_the_drawn_one(a_session, a_drawn_slice):
+    a_session.add_support(a_drawn_slice(5, 2), 5, label=2)
+    alone = a_session.segment(consistency=False).slice_probabilities(6)[2]
+    a_session.add_support(a_drawn_slice(6), 6, label=1)
+    both = a_session.segment(consistency=False).slice_probabilities(6)
+    drawn = a_drawn_slice(6)
+    assert np.array_equal(both[2][~drawn], alone[~drawn])
+    assert (both[2][drawn] == 0).all() and np.array_equal(both[1], drawn.astype(np.float32))
 
 
 def test_a_support_of_another_volume_is_encoded_as_that_volume(
     a_session, a_model, a_phantom_volume, a_drawn_slice
 ):
     a_session.add_support(a_drawn_slice(6), 6)
-    expected = a_session.segment(keep_drawn=False)
+    expected = a_session.segment(keep_drawn=False, consistency=False)
     a_session.clear_supports()
     # Another scanner: the same patient with other numbers, which its own normalisation takes back.
     other = a_phantom_volume.like(a_phantom_volume.array * 3 + 100, "other")
     a_session.add_support(a_drawn_slice(6), 6, volume=other)
-    result = a_session.segment()
+    result = a_session.segment(consistency=False)
     assert a_model.encoded == 12 + 1
     difference = result.probabilities[1].array.astype(float) - expected.probabilities[1].array
     assert np.abs(difference).max() < 5e-3
@@ -319,8 +342,8 @@ def test_outside_a_slice_range_is_background_and_not_encoded(a_session, a_model,
 
 def test_inside_a_box_the_result_is_that_of_the_volume(a_session, a_drawn_slice):
     a_session.add_support(a_drawn_slice(6), 6)
-    whole = a_session.segment(assignment="nearest")
-    part = a_session.segment(box=((10, 30), (5, 25), (4, 8)), assignment="nearest")
+    whole = a_session.segment(consistency=False)
+    part = a_session.segment(box=((10, 30), (5, 25), (4, 8)), consistency=False)
     inside = (slice(4, 8), slice(5, 25), slice(10, 30))
     assert np.array_equal(part.labelmap.array[inside], whole.labelmap.array[inside])
     outside = np.ones(whole.labelmap.shape, bool)
@@ -355,7 +378,7 @@ def test_an_oblique_flipped_volume_gives_the_same_mask(plane, flips, a_model, a_
             if session.slice_axis in [order.index(axis) for axis in flips] and volume is turned[0]:
                 middle = labelmap.array.shape[session.slice_axis] - 1 - middle
             session.add_support(np.take(labelmap.array, middle, axis=session.slice_axis) == 1, middle)
-            results.append(session.segment())
+            results.append(session.segment(consistency=False))
     back = np.flip(results[1].labelmap.array.transpose(np.argsort(order)), flips) if flips else (
         results[1].labelmap.array.transpose(np.argsort(order)))
     assert (back == results[0].labelmap.array).mean() > 0.999
@@ -475,6 +498,8 @@ def test_other_mistakes_are_refused_in_words(a_session, a_phantom_volume, a_draw
     a_session.add_support(a_drawn_slice(6), 6)
     with pytest.raises(InputError, match="assignment"):
         a_session.segment(assignment="best")
+    with pytest.raises(InputError, match="consistency"):
+        a_session.segment(consistency="strong")
 
 
 def test_voxels_that_are_not_numbers_count_as_the_minimum(a_model, a_phantom_volume, a_drawn_slice, tmp_path):

@@ -12,7 +12,6 @@ from momentumseg.sessions.label_distribution import (
     most_probable,
     normalized_entropy,
     upsample_logits,
-    with_drawn,
 )
 
 
@@ -58,24 +57,6 @@ def test_uncertainty_counts_where_the_structure_may_be():
     assert mean_uncertainty(organ) > 0.9
     assert mean_uncertainty(organ * 0) == 0
     assert mean_uncertainty(empty) < mean_uncertainty(organ)
-
-
-def test_drawn_labels_are_certain_and_the_others_share_the_rest(some_logits):
-    probabilities = label_probabilities(some_logits).numpy()
-    mask = np.zeros((9, 9), bool)
-    mask[2:5, 2:5] = True
-    result = with_drawn(probabilities, {1: mask})
-    assert np.array_equal(result[1], mask.astype(np.float32))
-    assert (result[[0, 2]][:, mask] == 0).all()
-    without = label_probabilities(some_logits[[0, 2]]).numpy()
-    assert np.abs(result[[0, 2]][:, ~mask] - without[:, ~mask]).max() < 1e-5
-
-
-def test_where_two_drawn_labels_overlap_the_later_wins():
-    masks = np.zeros((2, 4, 4), bool)
-    masks[0, :3], masks[1, 2:] = True, True
-    result = with_drawn(np.full((2, 4, 4), 0.3, np.float32), {0: masks[0], 1: masks[1]})
-    assert np.array_equal(most_probable(result)[:, 0], [1, 1, 2, 2])
 
 
 def test_up_sampling_keeps_the_corners(some_logits):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from momentumseg.errors import InputError
+from momentumseg.inference.volume_consistency import ConsistencyConfig
 from momentumseg.networks.few_shot import FewShotNetwork
 from momentumseg.sessions.consistency import refinement_of, supported_parts
 from momentumseg.sessions.feature_cache import FeatureCache
@@ -264,7 +265,7 @@ class FewShotSession:
         slice_range: range | tuple[int, int] | None = None,
         box: Box | None = None,
         assignment: Assignment = "auto",
-        consistency: object | bool | None = None,
+        consistency: ConsistencyConfig | bool | None = None,
         keep_drawn: bool = True,
         on_slice: OnSlice | None = None,
         progress: Progress | None = None,
@@ -332,7 +333,7 @@ class FewShotSession:
         slice_range: range | tuple[int, int] | None,
         box: Box | None,
         assignment: Assignment,
-        consistency: object | bool | None,
+        consistency: ConsistencyConfig | bool | None,
         keep_drawn: bool,
         keep_iterates: bool,
     ) -> FewShotRequest:

@@ -17,9 +17,11 @@ from momentumseg.sessions.label_distribution import (
     most_probable,
     normalized_entropy,
     upsample_logits,
-    with_drawn,
 )
 from momentumseg.volumes.volume import Volume
+
+# Pixels a side from which a slice's mean uncertainty is taken: enough for a mean.
+_UNCERTAINTY_GRID = 64
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -81,12 +83,21 @@ class NetworkSegmentation:
         return range(self.first, self.first + self.logits.shape[1])
 
     def probabilities(self, s: int) -> np.ndarray:
-        """Float32 ``(L, rows, columns)`` of network slice ``s`` in the volume's slice layout."""
-        logits = upsample_logits(self.logits[:, s - self.first].float(), self.space.size)
-        pixels = label_probabilities(logits).numpy()
-        voxels = np.stack([self.space.inverse_probability_slice(label, s)[0] for label in pixels])
-        if self._drawn.get(s):
-            voxels = with_drawn(voxels, self._drawn[s])
+        """Float32 ``(L, rows, columns)`` of network slice ``s`` in the volume's slice layout.
+
+        A label drawn on the slice is certain; the others compete without it for what it leaves. Where two drawn labels
+        overlap, the one drawn later has the voxel.
+        """
+        drawn = self._drawn.get(s, {})
+        voxels = np.zeros((len(self.labels), *self.space.slice_shape), dtype=np.float32)
+        others = [position for position in range(len(self.labels)) if position not in drawn]
+        if others:
+            logits = upsample_logits(self.logits[others, s - self.first].float(), self.space.size)
+            for position, pixels in zip(others, label_probabilities(logits).numpy(), strict=True):
+                voxels[position] = self.space.inverse_probability_slice(pixels, s)[0]
+        for position, mask in drawn.items():
+            voxels[:, mask] = 0.0
+            voxels[position, mask] = 1.0
         if self._outside is not None:
             voxels[:, self._outside] = 0.0
         return voxels
@@ -98,8 +109,9 @@ class NetworkSegmentation:
         self.space.volume_slice(labelmap, s)[...] = values[chosen]
 
     def mean_uncertainty(self, s: int) -> float:
-        """Foreground-weighted mean uncertainty of network slice ``s``, at the resolution of the logits."""
-        return mean_uncertainty(label_probabilities(self.logits[:, s - self.first].float()).numpy())
+        """Foreground-weighted mean uncertainty of network slice ``s``, at the resolution of the features."""
+        step = max(1, self.logits.shape[-1] // _UNCERTAINTY_GRID)
+        return mean_uncertainty(label_probabilities(self.logits[:, s - self.first, ::step, ::step].float()).numpy())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_CERTAIN = 1e-6
 # Expected foreground that a slice must have, as a part of its pixels, before its uncertainty counts in full.
 _FOREGROUND_FLOOR = 0.002
 
@@ -57,22 +56,3 @@ def mean_uncertainty(probabilities: np.ndarray) -> float:
     foreground = probabilities.sum(axis=0)
     floor = _FOREGROUND_FLOOR * foreground.size
     return float((normalized_entropy(probabilities) * foreground).sum() / max(foreground.sum(), floor))
-
-
-def with_drawn(probabilities: np.ndarray, drawn: dict[int, np.ndarray]) -> np.ndarray:
-    """Probabilities ``(L, rows, columns)`` in which drawn labels are certain, and the others share what is left.
-
-    Args:
-        drawn: label position 0 .. L-1 -> boolean ``(rows, columns)``; where two overlap the later entry wins.
-    """
-    result = probabilities.copy()
-    predicted = sum(probabilities[position] for position in drawn)
-    left = 1.0 - np.asarray(predicted)
-    share = np.divide(1.0, left, out=np.zeros_like(left), where=left > _CERTAIN)
-    result *= share
-    for position in drawn:
-        result[position] = 0.0
-    for position, mask in drawn.items():
-        result[:, mask] = 0.0
-        result[position][mask] = 1.0
-    return np.clip(result, 0.0, 1.0)
