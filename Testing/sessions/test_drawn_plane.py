@@ -8,10 +8,11 @@ import pytest
 from momentumseg.sessions.drawn_plane import drawn_plane
 from momentumseg.volumes.volume import Volume
 
+STRAIGHT = np.eye(4)
 THICK_CORONAL = np.diag([1.0, 4.0, 1.0, 1.0])
 
 
-def drawn(*where: slice | int, ijk_to_ras: np.ndarray = np.eye(4)) -> Volume:
+def drawn(*where: slice | int, ijk_to_ras: np.ndarray = STRAIGHT) -> Volume:
     labels = np.zeros((10, 12, 14), dtype=np.uint8)
     labels[where] = 1
     return Volume(labels, ijk_to_ras)
