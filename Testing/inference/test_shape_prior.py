@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from momentumseg.inference.shape_prior import ShapePrior, ShapePriorConfig
 
 SIZE = 64

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from momentumseg.errors import Cancelled
 from momentumseg.inference.volume_consistency import ConsistencyConfig, make_consistent, part_count
 
@@ -22,10 +23,24 @@ def a_drawn_mask(rows: slice, columns: slice) -> np.ndarray:
     return mask
 
 
-def consistent(logits: torch.Tensor, drawn: dict[tuple[int, int], np.ndarray] | None = None, parts: int = 1,
-               **config: object) -> torch.Tensor:
-    return make_consistent(logits, drawn or {}, size=SIZE, pixel_spacing=1.0, slice_spacing=4.0, parts=[parts] * len(logits),
-                           config=ConsistencyConfig(**config))
+def a_flat_image(_slice: int) -> np.ndarray:
+    return np.zeros((SIZE, SIZE), dtype=np.float32)
+
+
+def consistent(
+    logits: torch.Tensor, drawn: dict[tuple[int, int], np.ndarray] | None = None, parts: int = 1, **config: object
+) -> torch.Tensor:
+    config.setdefault("edges", None)  # a subject of its own, see test_edge_refinement.py
+    return make_consistent(
+        logits,
+        drawn or {},
+        a_flat_image,
+        size=SIZE,
+        pixel_spacing=1.0,
+        slice_spacing=4.0,
+        parts=[parts] * len(logits),
+        config=ConsistencyConfig(**config),
+    )
 
 
 def test_everything_off_is_plain_upsampling() -> None:
@@ -33,7 +48,9 @@ def test_everything_off_is_plain_upsampling() -> None:
 
     result = consistent(logits, prior=None, smoothing_cells=0.0, keep_parts=False)
 
-    expected = torch.nn.functional.interpolate(logits[0][:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=True)[:, 0]
+    expected = torch.nn.functional.interpolate(
+        logits[0][:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=True
+    )[:, 0]
     torch.testing.assert_close(result[0].float(), expected, atol=2e-3, rtol=1e-3)
 
 
@@ -131,8 +148,17 @@ def test_cancelling_stops_between_slices() -> None:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        make_consistent(a_block(slice(2, 6), slice(2, 6)), {}, size=SIZE, pixel_spacing=1.0, slice_spacing=4.0, parts=[1],
-                        config=ConsistencyConfig(), check=stop)
+        make_consistent(
+            a_block(slice(2, 6), slice(2, 6)),
+            {},
+            a_flat_image,
+            size=SIZE,
+            pixel_spacing=1.0,
+            slice_spacing=4.0,
+            parts=[1],
+            config=ConsistencyConfig(),
+            check=stop,
+        )
     assert len(calls) == 3
 
 
@@ -142,3 +168,20 @@ def test_part_count_ignores_specks() -> None:
 
     assert part_count(mask) == 2
     assert part_count(np.zeros((4, 4))) == 0
+
+
+def test_outlines_move_to_the_edges_of_the_image() -> None:
+    def image(_slice: int) -> np.ndarray:
+        return 2.0 * a_drawn_mask(slice(17, 34), slice(17, 34)).astype(np.float32)
+
+    logits = a_block(slice(4, 9), slice(4, 9), value=2.0)  # 16 to 36 pixels: one pixel too early and two too late
+    truth = a_drawn_mask(slice(17, 34), slice(17, 34))
+
+    def errors(result: torch.Tensor) -> int:
+        return int(((result[0, 2] > 0).numpy() != truth).sum())
+
+    refined = make_consistent(
+        logits, {}, image, size=SIZE, pixel_spacing=1.0, slice_spacing=4.0, parts=[1], config=ConsistencyConfig()
+    )
+
+    assert errors(refined) < errors(consistent(logits)) / 2

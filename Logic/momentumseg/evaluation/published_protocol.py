@@ -147,17 +147,18 @@ def _support_scores(
         chunks = zip(chunk_bounds(len(window), options.parts), summaries, strict=True)
         logits = torch.cat([bank.logits(query, window[first:last], summary) for (first, last), summary in chunks])
         reference = query.labelmap[window] == label
-        for step, mask in _masks(logits, query, separate_parts, options.consistency):
+        for step, mask in _masks(logits, query, int(window[0]), separate_parts, options.consistency):
             score = asdict(mask_score(mask, reference, query.spacing, options.tolerance_mm))
             pair = {"label": label, "support": support.name, "query": query.name, "support_slices": drawn, "step": step}
             yield {**pair, **score.pop("confusion"), **score}
 
 
 def _masks(
-    logits: torch.Tensor, query: EncodedCase, separate_parts: int, consistency: bool
+    logits: torch.Tensor, query: EncodedCase, first: int, separate_parts: int, consistency: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(step, mask ``(n, size, size)``) of logits ``(n, h, w)`` of consecutive slices of a query."""
+    """(step, mask ``(n, size, size)``) of logits ``(n, h, w)`` of consecutive slices of a query, from ``first`` on."""
     yield PLAIN, (upsample_probability(logits, query.slices.space.size) > 0.5).numpy()
     refinement = refinement_of(consistency, query.slices, [separate_parts])
     if refinement is not None:
-        yield CONSISTENT, (refinement(logits[None], {}, lambda: None)[0] > 0).numpy()
+        refined = refinement(logits[None], {}, lambda s: query.slices.image(first + s), lambda: None)
+        yield CONSISTENT, (refined[0] > 0).numpy()

@@ -1,8 +1,8 @@
 """A shape prior from the slices that were drawn on the very volume that is segmented.
 
-Between two drawn slices a structure's outline is near the linear interpolation of their signed distances (Raya and Udupa,
-"Shape-based interpolation of multidimensional objects", IEEE TMI 1990); beyond the outermost ones it tapers. How far to trust
-that decreases with the distance to the nearest drawn slice, where the network's appearance takes over.
+Between two drawn slices a structure's outline is near the linear interpolation of their signed distances (Raya and
+Udupa, "Shape-based interpolation of multidimensional objects", IEEE TMI 1990); beyond the outermost ones it tapers.
+How far to trust that decreases with the distance to the nearest drawn slice, where the network's appearance takes over.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ShapePriorConfig:
 
     Attributes:
         weight: of the prior against the network's logit.
-        sharpness_cells: uncertainty of an outline on a drawn slice, in feature cells (a network cannot tell less apart).
+        sharpness_cells: uncertainty of an outline on a drawn slice, in feature cells (the network tells no less apart).
         growth: mm of additional uncertainty for each mm to the nearest drawn slice.
         taper: mm of radius lost for each mm beyond the outermost drawn slice, if that slice is the largest one.
         taper_gain: additional taper as the outermost slice becomes small against the largest: then the end is near.
@@ -45,8 +45,14 @@ class ShapePrior:
         config: constants.
     """
 
-    def __init__(self, masks: Mapping[int, np.ndarray], pixel_spacing: float, slice_spacing: float, cell: float,
-                 config: ShapePriorConfig) -> None:
+    def __init__(
+        self,
+        masks: Mapping[int, np.ndarray],
+        pixel_spacing: float,
+        slice_spacing: float,
+        cell: float,
+        config: ShapePriorConfig,
+    ) -> None:
         self._slices = sorted(masks)
         self._distances = [_signed_distance(masks[s] > 0, pixel_spacing) for s in self._slices]
         self._radii = [max(float(distance.max()), pixel_spacing) for distance in self._distances]

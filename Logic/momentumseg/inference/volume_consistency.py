@@ -1,7 +1,8 @@
-"""Makes slice-wise few-shot results consistent through a volume.
+"""Makes slice-wise few-shot results consistent through a volume, and brings them to image resolution.
 
-For a label drawn on the volume itself: the network's logit plus a shape prior from the drawn slices, then only what hangs
-together with a drawn mask. For a label drawn on another volume: light smoothing through the slices, then the largest parts.
+For a label drawn on the volume itself: the network's logit plus a shape prior from the drawn slices, then only what
+hangs together with a drawn mask. For a label drawn on another volume: light smoothing through the slices, then the
+largest parts. At last the outlines are moved to the edges of the image.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from momentumseg.inference.edge_refinement import EdgeConfig, refine_edges
 from momentumseg.inference.shape_prior import ShapePrior, ShapePriorConfig
 
 # Logit of what was cut off: below one half, but still visible in the uncertainty.
@@ -27,27 +29,41 @@ class ConsistencyConfig:
 
     Attributes:
         prior: shape prior from drawn slices; None leaves it out.
-        logit_limit: bound of the network's logit before the prior is added: an over-confident network must not outvote it.
-        smoothing_cells: standard deviation of the smoothing through slices for labels drawn elsewhere, in feature cells.
+        logit_limit: bound of the network's logit before the prior is added: an over-confident network must not
+            outvote it.
+        smoothing_cells: standard deviation of the smoothing through slices for labels drawn elsewhere, in feature
+            cells.
         keep_parts: cut off what does not hang together with a drawn mask, or, for labels drawn elsewhere, all but the
             largest parts.
+        edges: refinement of the outlines by the image; None leaves it out.
     """
 
     prior: ShapePriorConfig | None = field(default_factory=ShapePriorConfig)
     logit_limit: float = 4.0
     smoothing_cells: float = 0.5
     keep_parts: bool = True
+    edges: EdgeConfig | None = field(default_factory=EdgeConfig)
 
 
-def make_consistent(logits: Tensor, drawn: Mapping[tuple[int, int], np.ndarray], *, size: int, pixel_spacing: float,
-                    slice_spacing: float, parts: Sequence[int], config: ConsistencyConfig,
-                    check: Callable[[], None] = lambda: None) -> Tensor:
+def make_consistent(
+    logits: Tensor,
+    drawn: Mapping[tuple[int, int], np.ndarray],
+    image: Callable[[int], np.ndarray],
+    *,
+    size: int,
+    pixel_spacing: float,
+    slice_spacing: float,
+    parts: Sequence[int],
+    config: ConsistencyConfig,
+    check: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Consistent foreground logits at image resolution, ``(L, n, size, size)`` float16.
 
     Args:
         logits: of the network, ``(L, n, h, w)``, consecutive network slices; not changed.
-        drawn: (label position, slice) -> mask ``(size, size)`` drawn on this volume; slices count from the first of the n
-            and may lie outside of them.
+        drawn: (label position, slice) -> mask ``(size, size)`` drawn on this volume; slices count from the first
+            of the n and may lie outside of them.
+        image: slice 0 .. n-1 -> its normalised image ``(size, size)``.
         size: of the network images, pixels.
         pixel_spacing, slice_spacing: mm.
         parts: for each label, how many separate parts its supports show on a slice.
@@ -61,13 +77,32 @@ def make_consistent(logits: Tensor, drawn: Mapping[tuple[int, int], np.ndarray],
         prior = None
         if masks and config.prior is not None:
             prior = ShapePrior(masks, pixel_spacing, slice_spacing, cell, config.prior)
-        network = logits[position] if masks else _smoothed(logits[position], config.smoothing_cells * cell / slice_spacing)
+        network = (
+            logits[position] if masks else _smoothed(logits[position], config.smoothing_cells * cell / slice_spacing)
+        )
         for s in range(logits.shape[1]):
             check()
             result[position, s] = _combined(network[s], prior, s, size, config.logit_limit)
         if config.keep_parts:
             _cut(result[position], masks, parts[position], logits.shape[-1], check)
+    if config.edges is not None:
+        _refine(
+            result, image, round(config.edges.radius_cells * size / logits.shape[-1]), config.edges.smoothness, check
+        )
     return result
+
+
+def _refine(
+    logits: Tensor, image: Callable[[int], np.ndarray], radius: int, smoothness: float, check: Callable[[], None]
+) -> None:
+    """Edge refinement of logits ``(L, n, size, size)`` in place; slices without foreground need no image."""
+    for s in range(logits.shape[1]):
+        check()
+        present = [position for position in range(len(logits)) if (logits[position, s] > 0).any()]
+        pixels = image(s) if present else None
+        for position in present:
+            refined = refine_edges(logits[position, s].float().numpy(), pixels, radius, smoothness)
+            logits[position, s] = torch.from_numpy(refined)
 
 
 def part_count(mask: np.ndarray) -> int:
@@ -80,7 +115,9 @@ def part_count(mask: np.ndarray) -> int:
 
 
 def _combined(logit: Tensor, prior: ShapePrior | None, s: int, size: int, limit: float) -> Tensor:
-    upsampled = functional.interpolate(logit[None, None].float(), size=(size, size), mode="bilinear", align_corners=True)[0, 0]
+    upsampled = functional.interpolate(
+        logit[None, None].float(), size=(size, size), mode="bilinear", align_corners=True
+    )[0, 0]
     if prior is None:
         return upsampled
     return upsampled.clamp_(-limit, limit).add_(torch.from_numpy(prior.logit(s)))
@@ -96,8 +133,8 @@ def _smoothed(logits: Tensor, sigma: float) -> Tensor:
 def _cut(logits: Tensor, masks: Mapping[int, np.ndarray], parts: int, cells: int, check: Callable[[], None]) -> None:
     """Lower the logits ``(n, size, size)`` of parts that do not belong to the structure, in place.
 
-    Parts are found on the feature grid, where a cell counts as soon as one of its pixels is foreground: memory stays small
-    for a thousand slices, and a bridge of one pixel keeps a structure together.
+    Parts are found on the feature grid, where a cell counts as soon as one of its pixels is foreground: memory stays
+    small for a thousand slices, and a bridge of one pixel keeps a structure together.
     """
     occupied = np.stack([_any_in_cell(logits[s] > 0, cells) for s in range(len(logits))])
     check()

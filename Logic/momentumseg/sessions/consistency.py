@@ -31,10 +31,16 @@ def refinement_of(
         raise InputError(f"The consistency step cannot be set to {consistency!r}; use True, False or its settings.")
     space = volume.space
 
-    def refine(logits: Tensor, drawn: dict[tuple[int, int], np.ndarray], check: Callable[[], None]) -> Tensor:
+    def refine(
+        logits: Tensor,
+        drawn: dict[tuple[int, int], np.ndarray],
+        image: Callable[[int], np.ndarray],
+        check: Callable[[], None],
+    ) -> Tensor:
         return make_consistent(
             logits,
             drawn,
+            image,
             size=space.size,
             pixel_spacing=space.pixel_spacing,
             slice_spacing=space.slice_spacing,

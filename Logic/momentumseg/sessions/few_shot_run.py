@@ -20,8 +20,11 @@ from momentumseg.sessions.volume_slices import VolumeSlices
 from momentumseg.volumes.volume import Volume
 
 OnSlice = Callable[[int, dict[int, np.ndarray]], None]
-# (logits (L, n, h, w), drawn {(label position, s): (size, size)}, check that raises to cancel) -> (L, n, size, size)
-Refinement = Callable[[Tensor, dict[tuple[int, int], np.ndarray], Callable[[], None]], Tensor]
+# (logits (L, n, h, w), drawn {(label position, s): (size, size)}, image of s, check that raises to cancel)
+# -> (L, n, size, size)
+Refinement = Callable[
+    [Tensor, dict[tuple[int, int], np.ndarray], Callable[[int], np.ndarray], Callable[[], None]], Tensor
+]
 
 # Probabilities nearer to 0 or 1 than half precision can tell after the sigmoid.
 _LARGEST_LOGIT = 30.0
@@ -187,6 +190,8 @@ class FewShotRun:
             if support.label in request.labels
         }
         raise_if(self.cancelled)
-        refined = refinement(logits, drawn, lambda: raise_if(self.cancelled))
+        refined = refinement(
+            logits, drawn, lambda s: request.volume.image(first + s), lambda: raise_if(self.cancelled)
+        )
         raise_if(self.cancelled)
         return refined.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
