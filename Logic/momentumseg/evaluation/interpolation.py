@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+
+from momentumseg.inference.signed_distance import signed_distance
 
 
 def interpolate_drawn_slices(masks: np.ndarray, drawn: Sequence[int], pixel_spacing: Sequence[float]) -> np.ndarray:
@@ -21,20 +22,10 @@ def interpolate_drawn_slices(masks: np.ndarray, drawn: Sequence[int], pixel_spac
     """
     result = np.zeros(masks.shape, dtype=bool)
     ordered = sorted(set(drawn))
-    distances = {index: _signed_distance(masks[index] != 0, pixel_spacing) for index in ordered}
+    distances = {index: signed_distance(masks[index] != 0, pixel_spacing) for index in ordered}
     for lower, upper in zip(ordered[:-1], ordered[1:], strict=True):
         for index in range(lower + 1, upper):
             weight = (index - lower) / (upper - lower)
             result[index] = (1 - weight) * distances[lower] + weight * distances[upper] > 0
     result[ordered] = masks[ordered] != 0
     return result
-
-
-def _signed_distance(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """Distance in mm to the nearest pixel of the other side, positive inside; without another side it is far."""
-    far = float(np.hypot(*np.multiply(mask.shape, spacing)))
-    if mask.all() or not mask.any():
-        return np.full(mask.shape, far if mask.all() else -far)
-    inside = ndimage.distance_transform_edt(mask, sampling=spacing)
-    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    return inside - outside

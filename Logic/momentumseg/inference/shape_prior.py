@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+
+from momentumseg.inference.signed_distance import signed_distance
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ShapePrior:
         config: ShapePriorConfig,
     ) -> None:
         self._slices = sorted(masks)
-        self._distances = [_signed_distance(masks[s] > 0, pixel_spacing) for s in self._slices]
+        self._distances = [signed_distance(masks[s] > 0, (pixel_spacing, pixel_spacing)) for s in self._slices]
         self._radii = [max(float(distance.max()), pixel_spacing) for distance in self._distances]
         self._slice_spacing = slice_spacing
         self._sharpness = config.sharpness_cells * cell
@@ -83,10 +84,3 @@ class ShapePrior:
         smallness = 1 - self._radii[outermost] / max(self._radii)
         taper = self._config.taper + self._config.taper_gain * smallness
         return self._distances[outermost] - np.float32(taper * away), away
-
-
-def _signed_distance(inside: np.ndarray, pixel_spacing: float) -> np.ndarray:
-    """Distance to the outline in mm, positive inside, ``(size, size)`` float32; the outline runs between the pixels."""
-    inward, outward = ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside)
-    outline = np.where(inside, inward - 0.5, 0.5 - outward)
-    return (outline * pixel_spacing).astype(np.float32)
