@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from momentumseg.allocation import keep_large_blocks
 from momentumseg.errors import InputError
 from momentumseg.inference.volume_consistency import ConsistencyConfig
 from momentumseg.networks.few_shot import FewShotNetwork
@@ -73,6 +74,7 @@ class FewShotSession:
         batch_size: int | None = None,
         size: int | None = None,
     ) -> None:
+        keep_large_blocks()
         self._device = torch.device(device)
         self._network = model.network.to(self._device).eval()
         self._size = int(size or model.recipe.get("data", {}).get("size", 256))

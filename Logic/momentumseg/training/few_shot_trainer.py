@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from momentumseg.allocation import keep_large_blocks
 from momentumseg.errors import Cancelled, InputError, OutputError
 from momentumseg.io.atomic import atomic_path
 from momentumseg.io.checks import check_writable_output
@@ -81,6 +82,7 @@ class FewShotTrainer:
         devices: int = 1,
     ) -> None:
         settings = TrainingSettings.of(recipe)
+        keep_large_blocks()
         self.network = network
         self.dataset = dataset
         self.recipe = dict(recipe)
