@@ -1,8 +1,8 @@
 """How the C library hands out memory.
 
 glibc returns blocks above 128 KiB to the system as soon as they are freed, and the system clears them page by page when
-they are asked for again. A network on a CPU asks for the same megabytes at every slice: keeping them saves about a third
-of the time of encoding one.
+they are asked for again. A network on a CPU asks for the same megabytes at every slice: keeping them saves about a
+third of the time of encoding one.
 """
 
 from __future__ import annotations
