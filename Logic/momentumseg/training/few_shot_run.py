@@ -14,6 +14,8 @@ from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.read import read_volume
 from momentumseg.networks.few_shot import FewShotNetwork
 from momentumseg.networks.registry import build_few_shot_network
+from momentumseg.objectives.few_shot import FewShotObjective
+from momentumseg.optimizers.registry import build_optimizer, build_schedule
 from momentumseg.training.episodes import EligibilityRules, EpisodeDataset
 from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgress
 from momentumseg.training.phantoms import generate_phantom_volume
@@ -60,12 +62,12 @@ def run_few_shot_training(recipe: Mapping[str, Any], options: RunOptions) -> Pat
         OutputError, WeightsError: files that cannot be written or loaded.
     """
     recipe = with_training_cases(recipe, options.images)
-    TrainingSettings.of(recipe)  # a mistake in the recipe must not wait for minutes of preparation
-    volumes = prepare_volumes(recipe, options)
-    dataset = build_episodes(recipe, volumes)
     seed = TrainingSettings.of(recipe).seed
     torch.manual_seed(seed)
     network = build_few_shot_network(recipe.get("network", {}))
+    _check_tables(recipe, network)
+    volumes = prepare_volumes(recipe, options)
+    dataset = build_episodes(recipe, volumes)
     trainer = FewShotTrainer(network, dataset, recipe, options.folder, card_of(recipe), options.device, options.devices)
     if not trainer.resume():
         initialize(network, recipe, volumes, options.store, seed)
@@ -86,10 +88,7 @@ def prepare_volumes(recipe: Mapping[str, Any], options: RunOptions) -> list[Prep
         Cancelled: the user stopped.
     """
     data = recipe.get("data", {})
-    try:
-        sources = tuple(RegionSource(**table) for table in data.get("regions", [{}]))
-    except TypeError as error:
-        raise InputError(f"The recipe's data.regions has an unknown option: {error}.") from error
+    sources = _region_sources(recipe)
     phantoms = int(data.get("phantoms", 0))
     total = len(options.images) + phantoms
     if total == 0:
@@ -121,20 +120,14 @@ def build_episodes(recipe: Mapping[str, Any], volumes: Sequence[PreparedVolume])
     Raises:
         InputError: unknown option, or no usable region.
     """
-    table = dict(recipe.get("episodes", {}))
-    context = table.pop("context", "single")
-    try:
-        rules = EligibilityRules(**table)
-    except TypeError as error:
-        raise InputError(f"The recipe's [episodes] table has an unknown option: {error}.") from error
     settings = TrainingSettings.of(recipe)
     return EpisodeDataset(
         volumes,
         seed=settings.seed,
         length=settings.iterations,
-        context=context,
+        context=recipe.get("episodes", {}).get("context", "single"),
         augmentation=AugmentationConfig.from_mapping(recipe.get("augmentation", {})),
-        rules=rules,
+        rules=_eligibility_rules(recipe),
     )
 
 
@@ -166,6 +159,31 @@ def card_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
         **card.get("extra", {}),
     }
     return {**card, "extra": extra}
+
+
+def _check_tables(recipe: Mapping[str, Any], network: FewShotNetwork) -> None:
+    """Try every table of a recipe: a mistake in one must not wait for minutes of preparation."""
+    FewShotObjective.from_mapping(network, recipe.get("objective", {}))
+    build_optimizer(network, recipe.get("optimizer", {}))
+    build_schedule(recipe.get("schedule", {}), TrainingSettings.of(recipe).iterations)
+    AugmentationConfig.from_mapping(recipe.get("augmentation", {}))
+    _eligibility_rules(recipe)
+    _region_sources(recipe)
+
+
+def _region_sources(recipe: Mapping[str, Any]) -> tuple[RegionSource, ...]:
+    try:
+        return tuple(RegionSource(**table) for table in recipe.get("data", {}).get("regions", [{}]))
+    except TypeError as error:
+        raise InputError(f"The recipe's data.regions has an unknown option: {error}.") from error
+
+
+def _eligibility_rules(recipe: Mapping[str, Any]) -> EligibilityRules:
+    table = {key: value for key, value in recipe.get("episodes", {}).items() if key != "context"}
+    try:
+        return EligibilityRules(**table)
+    except TypeError as error:
+        raise InputError(f"The recipe's [episodes] table has an unknown option: {error}.") from error
 
 
 def _sample_slices(volumes: Sequence[PreparedVolume], count: int, seed: int) -> torch.Tensor:
