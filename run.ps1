@@ -67,6 +67,7 @@ function Install-Everything {
     Invoke-Pip @("--upgrade", "pip>=24", "setuptools>=77")
     if (-not (Test-NvidiaGpu) -and (Test-BringsCuda $Torch)) {
         Say "no NVIDIA GPU here: installing $Torch built for the CPU"
+        Say "(where $TorchCpuIndex is blocked: put the wheel in a folder and set PIP_FIND_LINKS to it)"
         Invoke-Pip @("--no-deps", "--index-url", $TorchCpuIndex, $Torch)
     }
     Say "installing MomentumSeg and what it needs"
