@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PLANES = ("axial", "coronal", "sagittal")  # in the order of the display array's axes
 _EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # left, right, top, bottom
+_EDGE_PLACES = ((0.028, 0.5), (0.972, 0.5), (0.5, 0.972), (0.5, 0.028))  # of the axes
 _PALETTE = ("#1fc7b6", "#ffb454", "#ef6f9a", "#9ad14b", "#6ea8fe", "#c792ea", "#ffe066", "#ff8a65")
 _BACKGROUND, _TEXT, _FAINT, _DRAWN, _REFERENCE = "#0b0d10", "#e8eaed", "#9aa0a6", "#ffe066", "#ffffff"
 _WINDOW_PERCENTILES = (0.5, 99.5)
@@ -267,8 +268,8 @@ class _Picture:
             "transform": axes.transAxes, "fontsize": 13, "fontweight": "bold", "color": _DRAWN, "ha": "center",
             "va": "center",
         }
-        for letter, place in zip(_EDGES[plane], ((0.028, 0.5), (0.972, 0.5), (0.5, 0.972), (0.5, 0.028)), strict=True):
-            axes.text(*place, letter, **style)
+        for letter, (x, y) in zip(_EDGES[plane], _EDGE_PLACES, strict=True):
+            axes.text(x, y, letter, **style)
         bar = max((size for size in _SCALE_BARS_MM if size <= 0.25 * side), default=_SCALE_BARS_MM[0])
         start, base = left + 0.03 * side, top + 0.965 * side
         axes.plot([start, start + bar], [base, base], color=_TEXT, linewidth=2.4, solid_capstyle="butt")
@@ -436,5 +437,5 @@ def _draw_compass(axes: Axes, view_axes: np.ndarray) -> None:
         tip = centre + 0.055 * np.array([right, down])
         faint = 0.55 if away > 0.2 else 1.0
         axes.plot(*zip(centre, tip, strict=True), color=_TEXT, linewidth=1.6, alpha=faint)
-        place = centre + 0.078 * np.array([right, down])
-        axes.text(*place, letter, color=_DRAWN, fontsize=12, fontweight="bold", ha="center", va="center", alpha=faint)
+        x, y = centre + 0.078 * np.array([right, down])
+        axes.text(x, y, letter, color=_DRAWN, fontsize=12, fontweight="bold", ha="center", va="center", alpha=faint)

