@@ -72,3 +72,16 @@ def test_the_prior_does_not_depend_on_the_unit_of_length() -> None:
     small = ShapePrior(masks, pixel_spacing=0.1, slice_spacing=0.2, cell=0.4, config=ShapePriorConfig())
 
     np.testing.assert_allclose(large.logit(6), small.logit(6), rtol=1e-4)
+
+
+def test_a_ragged_structure_is_trusted_less_far_away_and_ends_later() -> None:
+    comb = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    comb[16:48, 16:48:4] = 1  # many thin teeth
+    comb[30:34, 16:48] = 1
+    disc = a_disc(float(np.sqrt(comb.sum() / np.pi)))
+
+    ragged, full = a_prior({0: comb}), a_prior({0: disc})
+
+    assert abs(ragged.logit(6)[0, 0]) < abs(full.logit(6)[0, 0])
+    lost = [prior.logit(0)[32, 32] - prior.logit(3)[32, 32] for prior in (ragged, full)]
+    assert lost[0] < lost[1]
