@@ -27,7 +27,7 @@ def test_every_table_of_a_recipe_is_understood(name: str) -> None:
     assert build_schedule(recipe["schedule"], settings.iterations)(settings.iterations // 2) > 0
     episodes = {key: value for key, value in recipe["episodes"].items() if key != "context"}
     assert EligibilityRules(**episodes).max_gap >= 1
-    assert AugmentationConfig.from_mapping(recipe["augmentation"])
+    assert AugmentationConfig.from_mapping(recipe.get("augmentation", {}))
     assert [RegionSource(**table).min_size for table in recipe["data"]["regions"]]
 
 
