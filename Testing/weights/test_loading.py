@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def test_loading_and_saving_again_changes_nothing(a_model_file: Path, tmp_path: 
     again = load_few_shot_model(tmp_path / "again.safetensors")
     assert (again.card, again.recipe) == (model.card, model.recipe)
     assert all(torch.equal(a, b) for a, b in zip(parameters(again.network), parameters(model.network), strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_colleagues_may_read_a_saved_model(a_model_file: Path) -> None:
+    assert a_model_file.stat().st_mode & 0o044 == 0o044
 
 
 def test_own_model_is_found_by_the_name_it_was_imported_under(a_model_file: Path, a_store: WeightsStore) -> None:

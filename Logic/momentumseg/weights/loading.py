@@ -70,6 +70,7 @@ def save_few_shot_model(
     try:
         with atomic_path(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(description)})
+            temporary.chmod(0o644)  # the library writes files that only their owner can read
     except (OSError, SafetensorError) as error:
         raise OutputError(f"The model could not be written to {path} ({error}); choose another folder.") from error
 
