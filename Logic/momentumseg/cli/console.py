@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+_PIPED_WIDTH = 160  # of tables in files and pipes, where no terminal says how wide it is
 
 Advance = Callable[[int, int], None]
 """Progress of a step: (done, in all); 0 in all means not known."""
@@ -33,7 +36,8 @@ class Output:
         if self.json:
             typer.echo(json.dumps(payload, ensure_ascii=False, default=str))
         else:
-            Console(soft_wrap=True, highlight=False, markup=False, emoji=False).print(words)
+            width = None if sys.stdout.isatty() else _PIPED_WIDTH
+            Console(width=width, soft_wrap=True, highlight=False, markup=False, emoji=False).print(words)
 
     def note(self, sentence: str) -> None:
         """Say something that helps but is no result."""
