@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from momentumseg import __version__
-from momentumseg.cli import demo, evaluate, fewshot, models, train
+from momentumseg.cli import bench, demo, evaluate, fewshot, models, train
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
@@ -53,6 +53,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 
 def _show_version(wanted: bool) -> None:
