@@ -58,7 +58,7 @@ class Machine:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.project / "run"), *arguments]
-        return subprocess.run(command, env={**self.environment, **environment}, capture_output=True, text=True)
+        return subprocess.run(command, env={**self.environment, **environment}, capture_output=True, encoding="utf-8")
 
     @property
     def calls(self) -> str:
