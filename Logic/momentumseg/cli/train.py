@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from momentumseg.cli.console import output_of
+from momentumseg.cli.console import Output, output_of
 from momentumseg.cli.interrupts import asked_to_stop
 from momentumseg.cli.options import DeviceOption, checked_device
 
 if TYPE_CHECKING:
+    from momentumseg.training.few_shot_run import RunOptions
     from momentumseg.training.few_shot_trainer import TrainingProgress
 
 
@@ -55,7 +58,7 @@ def train(
     """
     from momentumseg.io.checks import check_writable_output
     from momentumseg.recipes.reading import read_recipe
-    from momentumseg.training.few_shot_run import RunOptions, run_few_shot_training
+    from momentumseg.training.few_shot_run import RunOptions
 
     streams = output_of(context)
     settings = read_recipe(recipe, setting or ())
@@ -63,29 +66,34 @@ def train(
     checked_device(device)
     check_writable_output((output if output.is_dir() else output.parent) / "model.safetensors", suffixes=None)
     streams.note(f"Training '{recipe}' on {len(images)} volumes in {output}")
-    with (
-        asked_to_stop(
-            lambda: streams.note("Stopping after this iteration; press Ctrl-C again to stop at once.")
-        ) as stop,
-        streams.progress() as step,
-    ):
+    options = RunOptions(
+        folder=output, images=images, device=device, devices=devices, cache_folder=cache or output / "prepared"
+    )
+    model = _trained(settings, options, streams)
+    if _is_first_process():
+        streams.result({"model": str(model), "cases": sorted(images)}, f"The model is {model}")
+
+
+def _trained(settings: dict[str, Any], options: RunOptions, streams: Output) -> Path:
+    """Train with a progress bar; Ctrl-C stops at the next iteration."""
+    from momentumseg.training.few_shot_run import run_few_shot_training
+
+    def announce() -> None:
+        streams.note("Stopping after this iteration; press Ctrl-C again to stop at once.")
+
+    with asked_to_stop(announce) as stop, streams.progress() as step:
         trained = step("Training")
 
         def on_progress(now: TrainingProgress) -> None:
             trained(now.iteration, now.iterations)
 
-        options = RunOptions(
-            folder=output,
-            images=images,
-            device=device,
-            devices=devices,
-            cache_folder=cache or output / "prepared",
-            on_prepared=step("Preparing volumes"),
-            on_progress=on_progress,
-            cancelled=stop,
-        )
-        model = run_few_shot_training(settings, options)
-    streams.result({"model": str(model), "cases": sorted(images)}, f"The model is {model}")
+        watched = replace(options, on_prepared=step("Preparing volumes"), on_progress=on_progress, cancelled=stop)
+        return run_few_shot_training(settings, watched)
+
+
+def _is_first_process() -> bool:
+    """Several devices are several processes of this very command; one of them speaks."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def _images(data: Path, wanted: list[str] | None, fold: int | None) -> dict[str, Path]:
