@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def random_model(recipe: str = DEFAULT_RECIPE, overrides: Mapping[str, Any] | No
     """
     table = {**read_recipe(recipe), **(overrides or {})}
     torch.manual_seed(0)
-    network = cast(FewShotNetwork, build_few_shot_network(table["network"]))
+    network = build_few_shot_network(table["network"])
     return BenchmarkModel(network.eval(), f"random weights of {recipe}", table)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,11 +129,12 @@ def compare_encoders(names: Sequence[str], size: int, repeats: int) -> list[Meas
     image = torch.rand(1, 3, size, size).to(memory_format=torch.channels_last)
     seconds = []
     for name, count in zip(names, (max(repeats, 3), 1), strict=True):
-        backbone = build_backbone({"name": name}).eval().to(memory_format=torch.channels_last)
+        backbone: Any = build_backbone({"name": name}).eval()  # torch does not type memory formats of modules
+        backbone.to(memory_format=torch.channels_last)
         with torch.inference_mode():
             if count > 1:
                 backbone(image)  # the first call also sets up memory
-            seconds.append(_median_seconds(lambda network=backbone: network(image), count))
+            seconds.append(_median_seconds(partial(backbone, image), count))
         del backbone
     fast, slow = seconds
     return [
@@ -148,7 +150,7 @@ def _cold_and_cached(model: FewShotModel, case: BenchmarkCase, options: FewShotO
     cold, encoding = [], []
     for _ in range(2):
         with FewShotSession(model) as session, _timed(model.network.backbone) as backbone:
-            cold.append(_seconds(lambda session=session: _segment_cold(session, case, middle)))
+            cold.append(_seconds(partial(_segment_cold, session, case, middle)))
             encoding.append(backbone.seconds)
     with FewShotSession(model) as session:
         _segment_cold(session, case, middle)

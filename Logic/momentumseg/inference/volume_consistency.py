@@ -99,7 +99,9 @@ def _refine(
     for s in range(logits.shape[1]):
         check()
         present = [position for position in range(len(logits)) if (logits[position, s] > 0).any()]
-        pixels = image(s) if present else None
+        if not present:
+            continue
+        pixels = image(s)
         for position in present:
             refined = refine_edges(logits[position, s].float().numpy(), pixels, radius, smoothness)
             logits[position, s] = torch.from_numpy(refined)
