@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from momentumseg.io.read import read_labelmap, read_volume
 
 if TYPE_CHECKING:
-    from Testing.cli.conftest import DrawnCase
+    from Testing.cli.conftest import Command, DrawnCase
 
 DRAWN_SLICE = 6
 LOGIC = Path(__file__).resolve().parents[2] / "Logic"
@@ -282,3 +282,18 @@ def test_ctrl_c_leaves_nothing(
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "Cancelled; nothing was written."
     assert outputs(a_drawn_case) == before
+
+
+def test_picture_is_written_and_its_name_checked_first(
+    momentumseg: Command, a_drawn_case: DrawnCase, a_model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("momentumseg.cli.figures._SURFACE_PIXELS", 96)
+    picture = a_drawn_case.folder / "picture.png"
+
+    refused = momentumseg(*a_drawn_case.arguments(a_model_file, picture=a_drawn_case.folder / "picture.tiff"))
+    answer = momentumseg(*a_drawn_case.arguments(a_model_file, picture=picture), "--json")
+
+    assert refused.exit_code == 5
+    assert ".png" in refused.sentence
+    assert answer.json["picture"] == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")

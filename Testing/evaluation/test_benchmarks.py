@@ -55,7 +55,7 @@ def test_volume_benchmark_reports_memory(a_tiny_model: BenchmarkModel) -> None:
 
 
 def test_training_benchmark_times_every_recipe() -> None:
-    overrides = ['network.backbone={name = "tiny"}', "weights={}"]
+    overrides = ['network.backbone={name = "tiny"}', "weights={}", "data.phantoms=1"]
 
     report = bench_training(["prototype-laptop"], 1, overrides)
 

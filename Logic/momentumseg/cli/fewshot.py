@@ -37,6 +37,7 @@ class _Targets:
     mask: Path
     uncertainty: Path | None
     iterates: Path | None
+    picture: Path | None
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Refuse, before anything is computed, what could not be written or would destroy an input."""
@@ -49,6 +50,10 @@ class _Targets:
                 raise InputError(f"The output {path} is one of the inputs and would replace it; choose another name.")
         if len({path.resolve() for path in files}) < len(files):
             raise InputError(f"The mask and the uncertainty have the same name {self.mask}; choose two names.")
+        if self.picture is not None:
+            check_writable_output(self.picture, suffixes=(".png",))
+            if any(self.picture.resolve() == source.resolve() for source in inputs):
+                raise InputError(f"The picture {self.picture} would replace an input; choose another name.")
         if self.iterates is not None:
             folder = self.iterates if self.iterates.is_dir() else self.iterates.parent
             check_writable_output(folder / "iterates.nrrd")
@@ -116,6 +121,9 @@ def fewshot(
         Path | None,
         typer.Option("--iterates", metavar="FOLDER", help="Folder that receives the method's stages, one image each."),
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help="PNG to write: slices, uncertainty and surface.")
+    ] = None,
     consistency: Annotated[
         bool, typer.Option("--consistency/--no-consistency", help="Make the result consistent through the slices.")
     ] = True,
@@ -127,7 +135,7 @@ def fewshot(
     """
     streams = output_of(context)
     wanted, part, voxels = parse_numbers(labels, "--labels"), parse_range(slices, "--slices"), parse_box(box, "--box")
-    targets = _Targets(output, uncertainty, iterates)
+    targets = _Targets(output, uncertainty, iterates, picture)
     targets.check([volume, *support, *(support_volume or ())])
     image = _read_image(volume, streams)
     drawings = _read_drawings(support, support_volume or [], image, streams)
@@ -144,6 +152,8 @@ def fewshot(
                 keep_iterates=iterates is not None,
             )
         _write(result, targets)
+        if picture is not None:
+            _write_picture(session, result, picture, of_itself=not support_volume)
         summary = {"model": model, "device": device, "plane": session.plane, **_summary(session, result, targets)}
     streams.result(summary, _words(summary))
 
@@ -221,6 +231,30 @@ def _write(result: FewShotResult, targets: _Targets) -> None:
                 write_volume(stage, files.enter_context(atomic_path(targets.iterates / f"{name}.nrrd")))
 
 
+def _write_picture(session: FewShotSession, result: FewShotResult, path: Path, *, of_itself: bool) -> None:
+    """Write the picture of a result; slices are marked as drawn if they were drawn on the volume itself."""
+    from momentumseg.cli.figures import render_result
+    from momentumseg.evaluation.metrics import volume_ml
+
+    image = session.volume or result.labelmap
+    milliliters = {
+        label: f"{volume_ml(result.labelmap.array == label, image.spacing):.1f} ml"
+        for label in result.segmentation.labels
+    }
+    drawn = sorted({support.slice_index for support in session.supports}) if of_itself else []
+    render_result(
+        image,
+        result.labelmap,
+        result.uncertainty,
+        drawn,
+        path,
+        image.name,
+        plane=session.plane or "axial",
+        subtitle=f"segmented in {result.seconds:.1f} s",
+        notes=milliliters,
+    )
+
+
 def _stage_volumes(result: FewShotResult) -> Iterator[tuple[str, Volume]]:
     """(name, volume) of every stage, label and kind; one at a time, because each is as large as the volume."""
     import numpy as np
@@ -247,6 +281,7 @@ def _summary(session: FewShotSession, result: FewShotResult, targets: _Targets) 
         "output": str(targets.mask),
         "uncertainty": str(targets.uncertainty) if targets.uncertainty else None,
         "iterates": str(targets.iterates) if targets.iterates else None,
+        "picture": str(targets.picture) if targets.picture else None,
         "labels": [
             {"label": label, "voxels": count, "milliliters": round(count * milliliters, 3)}
             for label, count in counts.items()

@@ -29,6 +29,9 @@ _BACKGROUND_LEVEL = 0.06  # of the window: darker voxels at the border of the im
 _SAMPLE = 2e6  # voxels that the window is estimated from
 _SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
 _DPI = 130
+_HIDDEN = 0.7  # a structure of which less is seen makes the surface be cut open
+_CUT_BESIDE = 0.14  # of the extent: how far beside the middle the other two faces of the opening lie
+_CUT_FROM = 0.75  # of the middle height: where the opening begins, if the drawn slices are upright
 _SURFACE_PIXELS = 760
 _MOST_FRAMES = 12  # of drawn slices around the surface
 
@@ -248,7 +251,7 @@ class _Picture:
 
         tint = np.zeros((*labels.shape, 4), dtype=np.float32)
         for label, colour in self._colours.items():
-            tint[labels == label] = (*to_rgb(colour), 0.38)
+            tint[labels == label] = (*to_rgb(colour), 0.34)
         return tint
 
     def _frame(self, axes: Axes, plane: str) -> None:
@@ -324,6 +327,9 @@ class _Picture:
             axes.text(0.5, 0.5, "nothing found", color=_FAINT, fontsize=14, ha="center", va="center")
             return
         masks = [self._arrays.labels == label for label in self._labels]
+        if _one_hides_others(masks):
+            middle = self._drawn[len(self._drawn) // 2] if self._drawn else self._shown[self._plane]
+            masks = _opened(masks, PLANES.index(self._plane), middle)
         colours = [to_rgb(self._colours[label]) for label in self._labels]
         axis, spacing = PLANES.index(self._plane), self._arrays.spacing
         frames = [_frame_around(self._arrays.labels, spacing, axis, index) for index in self._drawn[:_MOST_FRAMES]]
@@ -396,6 +402,44 @@ def _outline(axes: Axes, mask: np.ndarray, extent: tuple[float, ...], colour: st
     x = left + (np.arange(columns) + 0.5) * (right - left) / columns
     y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
     axes.contour(x, y, mask.astype(np.float32), levels=[0.5], colors=[colour], linewidths=width)
+
+
+def _one_hides_others(masks: Sequence[np.ndarray]) -> bool:
+    """Whether a structure lies within the others, as seen along the three axes."""
+    hidden = []
+    for index, mask in enumerate(masks):
+        others = np.any([other for place, other in enumerate(masks) if place != index], axis=0) if masks[1:] else mask
+        hidden.append(min(_hidden_share(mask, others, axis) for axis in range(3)) if masks[1:] else 0.0)
+    return max(hidden, default=0.0) > _HIDDEN
+
+
+def _hidden_share(mask: np.ndarray, others: np.ndarray, axis: int) -> float:
+    """Part of a mask's silhouette with something else in front of it, from both ends of an axis."""
+    silhouette = mask.any(axis=axis)
+    first, before = mask.argmax(axis=axis), others.argmax(axis=axis)
+    last = np.flip(mask, axis).argmax(axis=axis)
+    behind = np.flip(others, axis).argmax(axis=axis)
+    covered = others.any(axis=axis) & (before < first) & (behind < last)
+    return float(covered[silhouette].mean()) if silhouette.any() else 0.0
+
+
+def _opened(masks: Sequence[np.ndarray], axis: int, index: int) -> list[np.ndarray]:
+    """Masks without the part that faces the camera and lies before slice ``index`` of ``axis``: a look inside.
+
+    The camera sees from the head, the front and the patient's left: high z, low y, high x.
+    """
+    union = np.any(masks, axis=0)
+    taken = []
+    for other in range(3):
+        present = np.flatnonzero(union.any(axis=tuple(a for a in range(3) if a != other)))
+        place = index if other == axis else int(present.mean() + _CUT_BESIDE * (1 if other == 2 else -1) * len(present))
+        taken.append(slice(0, place) if other == 1 else slice(place + 1, None))
+    if axis != 0:
+        taken[0] = slice(int(np.flatnonzero(union.any(axis=(1, 2))).mean() * _CUT_FROM), None)
+    opened = [mask.copy() for mask in masks]
+    for mask in opened:
+        mask[tuple(taken)] = False
+    return opened
 
 
 def _frame_around(labels: np.ndarray, spacing: tuple[float, float, float], axis: int, index: int) -> np.ndarray:
