@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -255,6 +254,8 @@ def test_full_disk_leaves_the_older_result(a_drawn_case: DrawnCase, a_model_file
     command = start(a_drawn_case, a_model_file, output=older)
 
     def no_room() -> None:
+        import resource
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     run = subprocess.run(command, capture_output=True, text=True, env=environment(tmp_path), preexec_fn=no_room)
@@ -273,12 +274,21 @@ def test_ctrl_c_leaves_nothing(
     volume = a_drawn_case.write("long.nrrd", a_drawn_case.image.array.repeat(200, axis=0), thin)
     before = outputs(a_drawn_case)
     command = start(a_drawn_case, a_model_file, volume=volume, plane="axial")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+
+    def interruptible() -> None:  # also where the tests themselves were started to ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), preexec_fn=interruptible
+    )
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("Model tiny")  # the segmentation of 2400 slices begins
-    time.sleep(0.3)
-    process.send_signal(signal_number)
-    _, said = process.communicate(timeout=60)
+    try:
+        assert process.stderr.readline().startswith("Model tiny")  # the segmentation of 2400 slices begins
+        time.sleep(0.3)
+        process.send_signal(signal_number)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "Cancelled; nothing was written."
     assert outputs(a_drawn_case) == before

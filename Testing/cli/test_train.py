@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,15 @@ def test_bad_requests(momentumseg, a_recipe: Path, a_data_folder: Path, tmp_path
         assert not (tmp_path / "run").exists()
 
 
-def test_the_first_ctrl_c_asks_and_the_second_insists() -> None:
+@pytest.fixture
+def an_interruptible_process() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests themselves were started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_ctrl_c_asks_and_the_second_insists(an_interruptible_process: None) -> None:
     heard: list[str] = []
     with asked_to_stop(lambda: heard.append("once")) as stop:
         assert not stop()
@@ -105,3 +114,10 @@ def test_the_first_ctrl_c_asks_and_the_second_insists() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_ctrl_c_stays_ignored(an_interruptible_process: None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asked_to_stop(lambda: None) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop()

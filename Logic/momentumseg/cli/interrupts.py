@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def asked_to_stop(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether Ctrl-C was pressed; ``notice`` tells the user that it was heard."""
+    """Give a function that says whether Ctrl-C was pressed; ``notice`` tells the user that it was heard.
+
+    A signal that the program was started to ignore (``nohup``, a shell's background job) stays ignored.
+    """
     asked = False
 
     def remember(number: int, frame: object) -> None:
@@ -19,7 +22,8 @@ def asked_to_stop(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         asked = True
         notice()
 
-    previous = {name: signal.signal(name, remember) for name in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [name for name in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(name) is not signal.SIG_IGN]
+    previous = {name: signal.signal(name, remember) for name in heeded}
     try:
         yield lambda: asked
     finally:
