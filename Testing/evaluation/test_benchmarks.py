@@ -73,7 +73,7 @@ def test_laptop_recipes_are_those_with_a_head() -> None:
 def test_phantom_case_has_labels_by_size_and_something_to_draw_everywhere() -> None:
     case = phantom_case(8, 64)
 
-    counts = np.bincount(case.regions.ravel())[1:]
+    counts = np.bincount(np.stack(list(case.regions.values())).ravel())[1:]
     assert (np.diff(counts) <= 0).all()
     assert case.volume.array.dtype == np.int16
     assert all(case.drawn(1, index).any() for index in range(8))
@@ -83,7 +83,8 @@ def test_large_case_has_one_organ_and_refuses_a_shape_without_room() -> None:
     case = large_case((10, 32, 40))
 
     assert case.volume.shape == (10, 32, 40)
-    assert set(np.unique(case.regions)) == {0, 1}
+    assert set(case.regions) == {3, 4, 5, 6, 7}
+    assert set(np.unique(case.regions[5])) == {0, 1}
     with pytest.raises(InputError, match="too small"):
         large_case((1, 32, 32))
 

@@ -19,6 +19,7 @@ from momentumseg.volumes.volume import Volume
 DEFAULT_RECIPE = "lms-laptop"
 _SPACING_MM = (1.25, 1.25, 5.0)
 _PHANTOM_PEAK = 1000.0
+_DRAWN_SLICES = 2  # of a large volume, on both sides of the middle
 _CT_SPACING_MM = (0.8, 0.8, 1.0)
 
 
@@ -33,10 +34,15 @@ class BenchmarkModel:
 
 @dataclass(frozen=True)
 class BenchmarkCase:
-    """A volume and its true regions, labels 1 .. L from the largest to the smallest."""
+    """A volume and its true regions, labels 1 .. L from the largest to the smallest.
+
+    Attributes:
+        volume: axial slices.
+        regions: slice -> label map of the slice; of a large volume only of those that are drawn.
+    """
 
     volume: Volume
-    regions: np.ndarray
+    regions: Mapping[int, np.ndarray]
 
     def drawn(self, label: int, slice_index: int) -> np.ndarray:
         """Boolean mask of one region; a square where the region is not on that slice, so that there is always one."""
@@ -65,7 +71,8 @@ def phantom_case(slices: int, size: int, seed: int = 0) -> BenchmarkCase:
     stack = phantom.stack.astype(np.float32)
     scaled = (stack - stack.min()) / max(float(np.ptp(stack)), 1e-6) * _PHANTOM_PEAK
     regions = _largest_first(np.asarray(phantom.regions).reshape(slices, size, size))
-    return BenchmarkCase(Volume(scaled.astype(np.int16), _geometry(_SPACING_MM), "phantom"), regions)
+    volume = Volume(scaled.astype(np.int16), _geometry(_SPACING_MM), "phantom")
+    return BenchmarkCase(volume, dict(enumerate(regions)))
 
 
 def large_case(shape: tuple[int, int, int]) -> BenchmarkCase:
@@ -81,7 +88,7 @@ def large_case(shape: tuple[int, int, int]) -> BenchmarkCase:
     noise = rng.normal(0, 15, (rows, columns)).astype(np.float32)
     y, x = np.ogrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     voxels = np.empty(shape, dtype=np.int16)
-    regions = np.zeros(shape, dtype=np.uint8)
+    regions = {}
     for k in range(slices):
         z = k / (slices - 1)
         body = (x / 0.85) ** 2 + (y / 0.6) ** 2 < 1
@@ -89,7 +96,8 @@ def large_case(shape: tuple[int, int, int]) -> BenchmarkCase:
         spine = (x / 0.1) ** 2 + ((y - 0.42) / 0.1) ** 2 < 1
         slice_values = np.where(body, 40.0, -1000.0) + 70.0 * organ + 500.0 * spine + np.roll(noise, 17 * k, axis=1)
         voxels[k] = slice_values.astype(np.int16)
-        regions[k] = organ
+        if abs(k - slices // 2) <= _DRAWN_SLICES:
+            regions[k] = organ.astype(np.uint8)
     return BenchmarkCase(Volume(voxels, _geometry(_CT_SPACING_MM), "generated CT"), regions)
 
 
