@@ -1,0 +1,10 @@
+# Writes what the Extension Manager would read about the extension, one "name value" a line.
+set(description "")
+foreach(name IN ITEMS HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS CATEGORY KEYWORDS README_FILE LICENSE_FILE)
+  if(NOT EXTENSION_${name})
+    message(FATAL_ERROR "EXTENSION_${name} is not set")
+  endif()
+  string(APPEND description "${name} ${EXTENSION_${name}}\n")
+endforeach()
+file(WRITE "${CMAKE_BINARY_DIR}/${PROJECT_NAME}.s4ext" "${description}")
+install(FILES "${CMAKE_BINARY_DIR}/${PROJECT_NAME}.s4ext" DESTINATION "${Slicer_INSTALL_SHARE_DIR}")

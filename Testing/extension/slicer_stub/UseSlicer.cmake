@@ -1,0 +1,51 @@
+# The commands of Slicer that MomentumSeg's CMake files call, with their strictness: a listed file must exist, unknown
+# arguments are refused, every Python file is byte-compiled while building and a syntax error breaks the build.
+
+if(NOT STUB_PYTHON)
+  message(FATAL_ERROR "The stub needs -DSTUB_PYTHON=<python> to byte-compile the modules.")
+endif()
+
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(PARSE_ARGV 0 module "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES")
+  if(module_UNPARSED_ARGUMENTS OR NOT module_NAME OR NOT module_SCRIPTS)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule: wrong arguments: ${ARGV}")
+  endif()
+
+  set(subfolder "")
+  if(module_WITH_SUBDIR)
+    get_filename_component(name "${CMAKE_CURRENT_SOURCE_DIR}" NAME)
+    set(subfolder "/${name}")
+  endif()
+
+  set(copies)
+  foreach(file IN LISTS module_SCRIPTS module_RESOURCES)
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+      message(FATAL_ERROR "${module_NAME}: the listed file ${file} does not exist")
+    endif()
+    set(copy "${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}${subfolder}/${file}")
+    get_property(taken GLOBAL PROPERTY STUB_COPIES)
+    if(copy IN_LIST taken)
+      message(FATAL_ERROR "${module_NAME}: ${file} lands on a file of another module")
+    endif()
+    set_property(GLOBAL APPEND PROPERTY STUB_COPIES "${copy}")
+    configure_file("${file}" "${copy}" COPYONLY)
+    get_filename_component(folder "${file}" DIRECTORY)
+    install(FILES "${file}" DESTINATION "${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}${subfolder}/${folder}")
+    if(file MATCHES "[.]py$")
+      list(APPEND copies "${copy}")
+    endif()
+  endforeach()
+
+  string(REPLACE ";" "\n" lines "${copies}")
+  set(list_file "${CMAKE_CURRENT_BINARY_DIR}/${module_NAME}-scripts.txt")
+  file(WRITE "${list_file}" "${lines}\n")
+  add_custom_target(${module_NAME} ALL COMMAND "${STUB_PYTHON}" -m compileall -q -f -i "${list_file}" VERBATIM)
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(PARSE_ARGV 0 test "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS")
+  if(test_UNPARSED_ARGUMENTS OR NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${test_SCRIPT}" OR test_SCRIPT MATCHES "/")
+    # Slicer would start with the folder of a relative script path and then not find the script.
+    message(FATAL_ERROR "slicer_add_python_unittest: SCRIPT must name a file of this folder: ${ARGV}")
+  endif()
+endfunction()
