@@ -67,9 +67,9 @@ def export_tracked(destination: Path) -> list[str]:
 def pack(source: Path, work: Path) -> Package:
     """Configure, build and pack ``source`` against the stub of Slicer; the archive is unpacked below ``work``."""
     build = work / "build"
-    _cmake_tool(
-        "cmake", "-S", source, "-B", build, f"-DSlicer_DIR={STUB}", f"-DSTUB_PYTHON={sys.executable}", *_generator()
-    )
+    settings = {"CMAKE_TOOLCHAIN_FILE": STUB / "toolchain.cmake", "Slicer_DIR": STUB, "STUB_PYTHON": sys.executable}
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    _cmake_tool("cmake", "-S", source, "-B", build, *_generator(), *options)
     _cmake_tool("cmake", "--build", build)
     _cmake_tool("cpack", "--config", build / "CPackConfig.cmake", "-B", work)
     archives = list(work.glob("*.tar.gz"))
@@ -79,9 +79,14 @@ def pack(source: Path, work: Path) -> Package:
 
 
 def _generator() -> list[str]:
-    if not shutil.which("ninja"):
-        return []
-    return ["-G", "Ninja"]
+    """Ninja or make, whichever is here; else the ninja of pip's package of that name."""
+    if ninja := shutil.which("ninja"):
+        return ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    if shutil.which("make"):
+        return ["-G", "Unix Makefiles"]
+    from ninja import BIN_DIR
+
+    return ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={Path(BIN_DIR) / 'ninja'}"]
 
 
 def _unpack(archive: Path, folder: Path) -> Package:
