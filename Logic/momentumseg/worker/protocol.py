@@ -227,9 +227,7 @@ def _is_number(key: str) -> bool:
     return key.isascii() and key.isdigit() and len(key) < 16 and (key == "0" or key[0] != "0")
 
 
-def _check_fields(
-    header: Mapping[str, Any], kinds: Mapping[str, Mapping[str, type | tuple[type, ...]]]
-) -> None:
+def _check_fields(header: Mapping[str, Any], kinds: Mapping[str, Mapping[str, type | tuple[type, ...]]]) -> None:
     kind = header.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise ProtocolError(f"The message has the kind {str(kind)[:80]!r}, expected one of {', '.join(kinds)}.")
