@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "optimizers": PARTS - {"weights"},
     "inference": PARTS - {"weights"},
     "recipes": ANY_ROOM | {"io", "resources"},
-    "weights": ANY_ROOM | {"io", "networks", "resources"},
+    "weights": ANY_ROOM | {"io", "networks", "resources", "transforms"},
     "sessions": PARTS | {"allocation"},
     "training": PARTS | {"allocation"},
     "evaluation": PARTS | {"sessions", "training"},

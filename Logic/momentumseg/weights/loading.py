@@ -83,7 +83,7 @@ def load_few_shot_model(
     Raises:
         WeightsError: unknown name, missing, damaged or unsafe file, or tensors that do not fit the network.
     """
-    path = _path_of(reference, store)
+    path = weights_path(reference, store)
     description = _description(path)
     card = ModelCard.from_mapping(_table(description, "card", path))
     try:
@@ -101,9 +101,7 @@ def load_few_shot_model(
     return LoadedModel(network, card, sha256_of(path), _table(description, "recipe", path), path)
 
 
-def load_backbone_weights(
-    backbone: nn.Module, reference: Path | str, store: WeightsStore | None = None
-) -> KeyReport:
+def load_backbone_weights(backbone: nn.Module, reference: Path | str, store: WeightsStore | None = None) -> KeyReport:
     """Put published weights (a catalogue name or a file) into a backbone, in place.
 
     Which tensors are needed is the backbone's own knowledge, see :mod:`momentumseg.weights.layouts`. The file may
@@ -115,7 +113,7 @@ def load_backbone_weights(
     Raises:
         WeightsError: missing, damaged or unsafe file, or not all needed tensors in it; the backbone is unchanged.
     """
-    path = _path_of(reference, store)
+    path = weights_path(reference, store)
     tensors = read_tensors(path)
     _, report = select_tensors(tensors, needed_tensors(backbone), path.name)
     report.require_complete(type(backbone).__name__)
@@ -124,8 +122,14 @@ def load_backbone_weights(
     return report
 
 
-def _path_of(reference: Path | str, store: WeightsStore | None) -> Path:
-    """A path wins over a name of the store when such a file exists or the text looks like a path."""
+def weights_path(reference: Path | str, store: WeightsStore | None = None) -> Path:
+    """Return the file of a catalogue name, a name of the store or a path.
+
+    A path wins over a name when such a file exists or the text looks like a path.
+
+    Raises:
+        WeightsError: unknown name, or weights that are not on this computer and may not be fetched.
+    """
     path = Path(reference).expanduser()
     if isinstance(reference, Path) or path.suffix in WEIGHTS_SUFFIXES or path.is_file() or len(path.parts) > 1:
         return path

@@ -14,7 +14,8 @@ from torch import Tensor
 from momentumseg.errors import WeightsError
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
-_WRAPPERS = ("model", "state_dict", "model_state_dict")  # training checkpoints keep the tensors one level down
+_WRAPPERS = ("model", "state_dict", "model_state_dict")  # training checkpoints keep the tensors one or two levels down
+_WRAPPER_LEVELS = 3  # a bound, because a damaged file may wrap itself
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -87,10 +88,8 @@ def _unpickling_sentence(path: Path) -> str:
 
 
 def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
+    for _ in range(_WRAPPER_LEVELS):
+        content = _unwrapped(content)
     if not isinstance(content, Mapping):
         raise WeightsError(
             f"The file {path.name} holds a {type(content).__name__} instead of named tensors; choose a state dict."
@@ -99,6 +98,12 @@ def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise WeightsError(f"The file {path.name} holds no tensors; choose another file.")
     return tensors
+
+
+def _unwrapped(content: object) -> object:
+    if isinstance(content, Mapping):
+        return next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
+    return content
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""The SAM family of prompted segmentation: image encoders, prompt encoder, mask decoder and the network they make."""

@@ -1,0 +1,245 @@
+"""Load a model for prompts: network, preprocessing and card that belong together.
+
+SAM and MedSAM have the same tensors and need different preprocessing; the catalogue's cards say which is which, see
+:func:`load_prompt_model`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from momentumseg.errors import InputError, WeightsError
+from momentumseg.networks.sam.sam import SamNetwork, lite_medsam, mobile_sam, sam_vit_b
+from momentumseg.transforms.prompt_preprocessing import PromptPreprocessing
+from momentumseg.weights.cards import ModelCard
+from momentumseg.weights.catalogue import CatalogueEntry
+from momentumseg.weights.checksums import sha256_of
+from momentumseg.weights.key_report import KeyReport
+from momentumseg.weights.loading import weights_path
+from momentumseg.weights.sam_files import (
+    LITE_MEDSAM,
+    LVM_MED,
+    MOBILE_SAM,
+    SAM_DECODER,
+    SAM_VIT_B,
+    SamFile,
+    fill_decoder,
+    fill_encoder,
+    fill_network,
+    read_sam_file,
+)
+from momentumseg.weights.store import WeightsStore
+
+PROMPTS = ("points", "negative points", "boxes", "mask", "multimask")
+_DEFAULT_SIZE = {SAM_VIT_B: 1024, LVM_MED: 1024, MOBILE_SAM: 1024, LITE_MEDSAM: 256}
+
+
+@dataclass(frozen=True)
+class LoadedPromptModel:
+    """A model for prompts that is ready to run.
+
+    Attributes:
+        network: in evaluation mode, float32, on the device that was asked for.
+        preprocessing: what its images must look like.
+        card: licence, training data, limits; ``card.extra["notice"]`` must be shown before use where there is one.
+        sha256: identifies the weights in caches (of both files where two were given).
+        capabilities: which of :data:`PROMPTS` it takes.
+        experimental: those of them that it was not trained for.
+        recipe: layout, image size, preprocessing and checksums as plain data.
+        path: the file it came from.
+        reports: what each file gave to the network.
+    """
+
+    network: SamNetwork
+    preprocessing: PromptPreprocessing
+    card: ModelCard
+    sha256: str
+    capabilities: frozenset[str]
+    experimental: frozenset[str]
+    recipe: dict[str, Any]
+    path: Path
+    reports: tuple[KeyReport, ...]
+
+    @property
+    def notice(self) -> str:
+        """What must be shown before use; empty for most models."""
+        return str(self.card.extra.get("notice", ""))
+
+    @property
+    def embedding_sha256(self) -> str:
+        """Identifies what the embeddings depend on: a decoder can be changed without encoding again."""
+        return str(self.recipe["encoder_sha256"])
+
+    def require(self, prompt: str) -> None:
+        """Refuse a kind of prompt that the model does not take.
+
+        Raises:
+            InputError: it does not; the sentence says what it takes.
+        """
+        if prompt not in self.capabilities:
+            taken = ", ".join(name for name in PROMPTS if name in self.capabilities)
+            raise InputError(f"The model {self.card.name} takes no {prompt}, only {taken}; choose another model.")
+
+
+def load_prompt_model(
+    reference: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    store: WeightsStore | None = None,
+    decoder: Path | str | None = None,
+    family: str | None = None,
+    image_size: int | None = None,
+) -> LoadedPromptModel:
+    """Return the prompt model of a catalogue name or of a file of the SAM family.
+
+    A file that is none of the catalogue's is recognised by its tensors. Where two models share them (SAM and MedSAM)
+    ``family`` decides, then the checksum, then the file's name, then SAM is assumed.
+
+    Args:
+        decoder: name or file whose prompt encoder and mask decoder are used. LVM-Med is only an image encoder and takes
+            SAM ViT-B's by default.
+        family: preprocessing of the card: 'sam', 'medsam', 'lite-medsam' or 'lvm-med'.
+        image_size: pixels of the network's image; the published one by default, smaller is quicker and worse.
+
+    Raises:
+        WeightsError: unknown name, missing, damaged or unsafe file, or tensors that do not fit.
+        InputError: a family or image size that does not exist.
+    """
+    store = store or WeightsStore()
+    entry = _named_entry(reference, store)
+    path = weights_path(reference, store)
+    file = read_sam_file(path)
+    sha256 = sha256_of(path)
+    card = _card(file, sha256, entry, _candidates(file, store), family)
+    network = _build(file.layout, image_size or _DEFAULT_SIZE.get(file.layout, 0), path)
+    reports, decoder_sha256 = _fill(network, file, decoder, store)
+    network.to(device).eval().requires_grad_(False)
+    recipe = {
+        "layout": file.layout,
+        "image_size": network.image_size,
+        "preprocessing": card.extra["preprocessing"],
+        "encoder_sha256": sha256,
+        "decoder_sha256": decoder_sha256 or sha256,
+    }
+    both = hashlib.sha256(f"{sha256}{decoder_sha256}".encode()).hexdigest()
+    return LoadedPromptModel(
+        network=network,
+        preprocessing=PromptPreprocessing.of(recipe["preprocessing"], network.image_size, network.mask_size),
+        card=card,
+        sha256=both if decoder_sha256 else sha256,
+        capabilities=_prompts(card, "prompts"),
+        experimental=_prompts(card, "experimental"),
+        recipe=recipe,
+        path=path,
+        reports=reports,
+    )
+
+
+def prompt_entries(store: WeightsStore | None = None) -> Mapping[str, CatalogueEntry]:
+    """Return the catalogue's models for prompts by name."""
+    catalogue = (store or WeightsStore()).catalogue
+    return {name: entry for name, entry in catalogue.items() if entry.kind == "sam"}
+
+
+def _named_entry(reference: Path | str, store: WeightsStore) -> CatalogueEntry | None:
+    entry = store.catalogue.get(str(reference)) if isinstance(reference, str) else None
+    if entry is not None and entry.kind != "sam":
+        names = ", ".join(prompt_entries(store))
+        raise WeightsError(f"The model {entry.name} is a {entry.kind} model and takes no prompts; choose {names}.")
+    return entry
+
+
+def _candidates(file: SamFile, store: WeightsStore) -> Sequence[CatalogueEntry]:
+    return [entry for entry in prompt_entries(store).values() if entry.card.extra.get("layout") == file.layout]
+
+
+def _build(layout: str, image_size: int, path: Path) -> SamNetwork:
+    if layout == SAM_VIT_B:
+        return sam_vit_b(image_size)
+    if layout == LVM_MED:
+        return sam_vit_b(image_size, absolute_positions=False)
+    if layout == MOBILE_SAM:
+        return mobile_sam(image_size)
+    if layout == LITE_MEDSAM:
+        return lite_medsam(image_size)
+    raise WeightsError(
+        f"The file {path.name} holds only a prompt encoder and a mask decoder; give it as the decoder of a model."
+    )
+
+
+def _fill(
+    network: SamNetwork, file: SamFile, decoder: Path | str | None, store: WeightsStore
+) -> tuple[tuple[KeyReport, ...], str]:
+    """Fill the network and return the reports, and the checksum of the decoder's file when it is another one."""
+    is_encoder = file.layout == LVM_MED
+    report = fill_encoder(network, file) if is_encoder else fill_network(network, file)
+    if decoder is None and not is_encoder:
+        return (report,), ""
+    path = _decoder_path(decoder, store)
+    second = read_sam_file(path)
+    if second.layout not in (SAM_VIT_B, SAM_DECODER, MOBILE_SAM, LITE_MEDSAM):
+        raise WeightsError(f"The file {path.name} has no prompt encoder and mask decoder; give the file of SAM ViT-B.")
+    return (report, fill_decoder(network, second)), sha256_of(path)
+
+
+def _decoder_path(decoder: Path | str | None, store: WeightsStore) -> Path:
+    if decoder is not None:
+        return weights_path(decoder, store)
+    try:
+        return store.path_of(SAM_VIT_B, download=False)
+    except WeightsError as error:
+        raise WeightsError(
+            f"LVM-Med is only an image encoder and needs the prompt encoder and mask decoder of SAM ViT-B: {error}"
+        ) from error
+
+
+def _card(
+    file: SamFile, sha256: str, entry: CatalogueEntry | None, candidates: Sequence[CatalogueEntry], family: str | None
+) -> ModelCard:
+    """The catalogue's card of this very file, or a card of its own with the facts that its kind has."""
+    if file.layout == SAM_DECODER:
+        return ModelCard(file.path.stem)  # never used: such a file is refused with its own sentence
+    if entry is not None and entry not in candidates:
+        raise WeightsError(
+            f"The file {file.path.name} is not {entry.name} but of the kind {file.layout}; get it again from "
+            f"{entry.source.place()}."
+        )
+    kind = entry or _kind_of(file, sha256, candidates, family)
+    if entry is not None or _is_file_of(kind, file.path, sha256):
+        return kind.card
+    return replace(
+        kind.card,
+        name=file.path.stem,
+        description=f"The file {file.path.name}, of the kind {kind.title}.",
+        licence=kind.licence if kind.card.extra.get("notice") else "",
+        training_data="",
+        metrics={},
+    )
+
+
+def _kind_of(file: SamFile, sha256: str, candidates: Sequence[CatalogueEntry], family: str | None) -> CatalogueEntry:
+    if family is not None:
+        chosen = [entry for entry in candidates if entry.card.extra["preprocessing"] == family]
+        if not chosen:
+            families = ", ".join(str(entry.card.extra["preprocessing"]) for entry in candidates)
+            raise InputError(f"The file {file.path.name} cannot be used as '{family}'; choose {families}.")
+        return chosen[0]
+    same = [entry for entry in candidates if _is_file_of(entry, file.path, sha256)]
+    named = [entry for entry in candidates if str(entry.card.extra["preprocessing"]) in file.path.name.lower()]
+    longest = sorted(named, key=lambda entry: len(str(entry.card.extra["preprocessing"])), reverse=True)
+    return (same or longest or list(candidates))[0]
+
+
+def _is_file_of(entry: CatalogueEntry, path: Path, sha256: str) -> bool:
+    """By checksum where the publisher made one known, else by the file's name."""
+    return sha256.startswith(entry.sha256) if entry.sha256 else path.name == entry.file
+
+
+def _prompts(card: ModelCard, key: str) -> frozenset[str]:
+    return frozenset(str(name) for name in card.extra.get(key, ()))
