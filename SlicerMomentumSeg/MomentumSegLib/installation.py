@@ -12,18 +12,18 @@ import importlib.util
 import json
 import logging
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.settings import Settings
 from MomentumSegLib.translation import tr as _
+from MomentumSegLib.worker_launch import local_launch, own_python
 
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[1] / "Resources" / "MomentumSegRequirements.txt"
 
@@ -44,7 +44,6 @@ KEPT_PACKAGES = (
     ),
     *("dicomweb-client", "highdicom", "torch", "torchvision"),
 )
-PYTORCH_EXTENSION = "PyTorch"
 _OLDEST_PYTHON = (3, 10)
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*>=\s*([0-9.]+)")
 _LEADING_DIGITS = re.compile(r"\d+")
@@ -118,13 +117,8 @@ def worker_requirements() -> list[Requirement]:
         *slicer_requirements(),
         Requirement("numpy", "1.24"),
         Requirement("scipy", "1.10"),
-        Requirement("SimpleITK", "2.0"),
+        Requirement("SimpleITK", "2.3"),
     ]
-
-
-def application_python() -> str:
-    """Path of the Python that runs the worker unless the user chose another: Slicer's own, started as a program."""
-    return shutil.which("PythonSlicer") or sys.executable
 
 
 def missing_in_application() -> list[Requirement]:
@@ -182,10 +176,10 @@ def _ask(path: Path, timeout_seconds: float) -> PythonReport:
     )
     try:
         answer = subprocess.run(
-            # -I: neither the folder at hand nor the variables that Slicer sets for its own Python count.
-            [str(path), "-I", "-c", _QUESTION, *names],
+            [str(path), "-c", _QUESTION, *names],
             capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=timeout_seconds,
             stdin=subprocess.DEVNULL, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            env=local_launch(str(path)).environment,  # as the worker will see it
         )  # fmt: skip
         told = json.loads(answer.stdout)
         return PythonReport(str(path), tuple(told["python"]), dict(told["found"]))
@@ -215,7 +209,7 @@ def python_of(path: str | Path) -> Path:
 
 def pip_command(requirements: Sequence[Requirement], python: str | Path | None = None) -> str:
     """The command that does by hand what the dialog does, for a terminal."""
-    program = str(python or application_python())
+    program = str(python or own_python())
     quoted = f'"{program}"' if " " in program else program
     return " ".join([quoted, "-m pip install", *(f'"{requirement}"' for requirement in requirements)])
 
@@ -268,9 +262,7 @@ def has_pytorch_extension() -> bool:
 def _install_torch(requirement: Requirement) -> None:
     if not has_pytorch_extension():
         raise UserError(
-            _(
-                "The extension PyTorch is not installed; install it with the Extensions Manager, restart Slicer and try again."
-            )
+            _("The extension PyTorch is missing; install it with the Extensions Manager, restart Slicer and try again.")
         )
     import PyTorchUtils
 
@@ -291,15 +283,18 @@ def _pip_install(options: Sequence[str], requirements: Sequence[Requirement]) ->
         _told_to_user(_("{names} could not be installed").format(names=names)),
     ):
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("\n".join(kept_versions()) + "\n", encoding="utf-8")
+        kept = kept_versions({requirement.name for requirement in requirements})
+        constraints.write_text("\n".join(kept) + "\n", encoding="utf-8")
         arguments = [*options, "--only-binary", ":all:", "--constraint", str(constraints), *map(str, requirements)]
         _slicers_pip()(arguments)
 
 
-def kept_versions() -> list[str]:
-    """The constraints that keep the packages which Slicer brings as they are: ``numpy==2.4.6``."""
-    versions = ((name, _installed_version(name)) for name in KEPT_PACKAGES)
-    return [f"{name}=={version}" for name, version in versions if version is not None]
+def kept_versions(installing: Collection[str] = ()) -> list[str]:
+    """The constraints that keep all shared packages but those being installed as they are: ``numpy==2.4.6``."""
+    # torchvision fits one torch only: where torch is replaced it must be free to follow.
+    free = {*installing, *(("torchvision",) if "torch" in installing else ())}
+    versions = {name: _installed_version(name) for name in KEPT_PACKAGES if name not in free}
+    return [f"{name}=={version}" for name, version in versions.items() if version is not None]
 
 
 def _slicers_pip() -> Callable[[list[str]], object]:
@@ -313,25 +308,15 @@ def _slicers_pip() -> Callable[[list[str]], object]:
     return lambda arguments: packaging.pip_install(arguments, requester="MomentumSeg")
 
 
-class _told_to_user:
-    """Turns the errors of an installation into one sentence; the log keeps the rest."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(
-            error, (subprocess.SubprocessError, OSError, RuntimeError, ImportError, ValueError, AttributeError)
-        ):
-            _log.error("%s: %s", self._what, error, exc_info=error)
-            raise UserError(
-                _(
-                    "{what}; Slicer's log says why (View, Error Log). Without network, use Install from a folder."
-                ).format(what=self._what)
-            ) from error
+@contextmanager
+def _told_to_user(what: str) -> Iterator[None]:
+    """Turns the errors of an installation into one sentence that begins with ``what``; the log keeps the rest."""
+    try:
+        yield
+    except (subprocess.SubprocessError, OSError, RuntimeError, ImportError, ValueError, AttributeError) as error:
+        _log.exception(what)
+        advice = _("Slicer's log says why (View, Error Log). Without network, use Install from a folder.")
+        raise UserError(f"{what}; {advice}") from error
 
 
 def _check_arrival() -> None:

@@ -34,8 +34,8 @@ class Settings:
         python: path of the worker's Python; empty: the application's own.
         ssh_host: ``host`` or ``user@host`` where the worker runs; empty: this computer.
         ssh_python: command of the Python with MomentumSeg on that host.
-        data_folder: folder of MomentumSeg's files; downloaded models lie in ``weights`` below. Empty: the platform's place.
-        cache_megabytes: memory that the worker may fill with the features of slices; 0: it decides from the free memory.
+        data_folder: folder of MomentumSeg's files; models lie in ``weights`` below. Empty: the platform's place.
+        cache_megabytes: memory that the worker may fill with features of slices; 0: it looks at the free memory.
     """
 
     python: str = ""
