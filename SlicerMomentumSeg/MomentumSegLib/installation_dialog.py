@@ -40,12 +40,15 @@ def ensure_installed(parent: Any = None, store: SettingsStore | None = None) -> 
 def package_rows(missing: list[installation.Requirement]) -> list[tuple[str, str, str]]:
     """Return name and version, size of the download, and source of each missing package, for people."""
     known = {
-        "torch": (_("0.2 GB; with an NVIDIA card 3 GB"), _("download.pytorch.org, by the extension PyTorch")),
+        "torch": (_("0.2 GB (NVIDIA: 3 GB)"), _("download.pytorch.org, through the extension PyTorch")),
         "monai": (_("2 MB"), _("pypi.org")),
         "safetensors": (_("0.5 MB"), _("pypi.org")),
     }
     unknown = (_("unknown"), _("pypi.org"))
-    return [(str(requirement), *known.get(requirement.name, unknown)) for requirement in missing]
+    needed = _("{name} {version} or newer")
+    named = [needed.format(name=requirement.name, version=requirement.minimum) for requirement in missing]
+    details = [known.get(requirement.name, unknown) for requirement in missing]
+    return [(name, *detail) for name, detail in zip(named, details, strict=True)]
 
 
 class InstallationDialog:
@@ -58,10 +61,11 @@ class InstallationDialog:
 
     def __init__(self, parent: Any = None, store: SettingsStore | None = None) -> None:
         self._store = store
-        self.widget = slicer.util.loadUI(str(UI_FILE))
-        self.ui = slicer.util.childWidgetVariables(self.widget)
-        if parent is not None:
-            self.widget.setParent(parent, self.widget.windowFlags())
+        self.widget = qt.QDialog(parent if parent is not None else slicer.util.mainWindow())
+        self.widget.windowTitle = _("Set up MomentumSeg")
+        content = slicer.util.loadUI(str(UI_FILE))
+        qt.QVBoxLayout(self.widget).addWidget(content)
+        self.ui = slicer.util.childWidgetVariables(content)
         self.ui.installButton.connect("clicked(bool)", self._on_install)
         self.ui.folderButton.connect("clicked(bool)", self._on_folder)
         self.ui.environmentButton.connect("clicked(bool)", self._on_environment)
@@ -102,12 +106,14 @@ class InstallationDialog:
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
         table.resizeColumnsToContents()
+        table.resizeRowsToContents()
         self.ui.spaceLabel.text = _(
-            "Some small packages that these need come with them. In all about 1 GB on the disk, with an NVIDIA card about "
-            "7 GB. To remove them later: the command below with 'uninstall' instead of 'install'."
+            "Some small packages that these need come with them. In all about 1 GB on the disk, with an NVIDIA card "
+            "about 7 GB. To remove them later: the command below with 'uninstall' instead of 'install'."
         )
         self.ui.commandLineEdit.text = installation.pip_command(missing, own_python())
         self.ui.commandLineEdit.cursorPosition = 0
+        self.ui.installButton.setFocus()
         needs_torch = any(requirement.name == "torch" for requirement in missing)
         if needs_torch and not installation.has_pytorch_extension():
             self.ui.installButton.enabled = False

@@ -107,6 +107,6 @@ def _default_data_folder() -> Path:
 
 
 def _application_store() -> SettingsStore:
-    import qt
+    import slicer
 
-    return qt.QSettings()
+    return slicer.app.userSettings()
