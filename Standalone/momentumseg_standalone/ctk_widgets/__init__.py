@@ -1,0 +1,1 @@
+"""Widgets of ctk (the Common Toolkit), re-made from their properties, signals and slots: what .ui files of modules use."""

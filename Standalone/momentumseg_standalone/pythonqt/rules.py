@@ -1,0 +1,162 @@
+"""What reading and writing an attribute of a Qt object means: PythonQt's rules, put onto the classes of PySide6.
+
+PythonQt asks for a property first, then for methods and signals, then for a dynamic property or a named child. A name that
+is none of these raises, on reading and on writing. Only Python subclasses (written by a module's author) take new attributes.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import shiboken6
+from PySide6 import QtCore
+
+from momentumseg_standalone.pythonqt import connections
+from momentumseg_standalone.pythonqt.properties import Reader, Writer, meta_properties, reader_of, writer_of
+
+# Shiboken's common base class: Python lets nobody call the function of a class once `__setattr__` has been replaced on it.
+_set_python_attribute: Callable[[Any, str, Any], None] = QtCore.QObject.__mro__[1].__setattr__
+
+_STAND_IN_MARK = "_is_slicer_stand_in"
+
+
+class ClassRules:
+    """How the names of one class are read and written."""
+
+    def __init__(self, cls: type) -> None:
+        """Collect the properties of `cls`, less those that a Python subclass replaces by something of its own."""
+        base = _first_binding_class(cls)
+        native = next(c for c in cls.__mro__ if _is_native(c))
+        own_names = {n for c in cls.__mro__[: cls.__mro__.index(base)] for n in vars(c)}
+        self.takes_new_attributes = base is not cls
+        self.readers: dict[str, Reader] = dict(_ADDED_NAMES)
+        self.writers: dict[str, Writer] = {}
+        for name, prop in meta_properties(base.staticMetaObject).items():  # type: ignore[attr-defined]
+            if not isinstance(_class_attribute(base, name), QtCore.Property):
+                self.readers[name] = reader_of(native, prop)
+            self.writers[name] = writer_of(prop)
+        for name in own_names:
+            self.readers.pop(name, None)
+            if not isinstance(_class_attribute(cls, name), QtCore.Property):
+                self.writers.pop(name, None)
+
+
+def stand_in(cls: type) -> type:
+    """Mark a Python class as one that plays a C++ class: it takes no new attributes, except private ones."""
+    setattr(cls, _STAND_IN_MARK, True)
+    return cls
+
+
+def is_stand_in(cls: type) -> bool:
+    """Whether `cls` itself (not a base of it) plays a C++ class."""
+    return _STAND_IN_MARK in vars(cls)
+
+
+def put_rules_on(classes: Iterable[type]) -> None:
+    """Replace attribute access of the given PySide6 QObject classes by PythonQt's."""
+    for cls in classes:
+        if cls in _patched:
+            continue
+        _patched.add(cls)
+        # Each class of PySide6 has its own C function here; a function set on QObject alone would not reach them.
+        if "__getattribute__" in vars(cls):
+            cls.__getattribute__ = _reading(cls.__getattribute__)  # type: ignore[method-assign, assignment]
+        if "__setattr__" in vars(cls):
+            cls.__setattr__ = _write  # type: ignore[method-assign, assignment]
+
+
+_patched: set[type] = set()
+_rules: dict[type, ClassRules] = {}
+
+
+def rules_of(cls: type) -> ClassRules:
+    """Return the rules of a class, made when it is first used."""
+    found = _rules.get(cls)
+    if found is None:
+        found = _rules[cls] = ClassRules(cls)
+    return found
+
+
+def _reading(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    def read(self: Any, name: str) -> Any:
+        if name[:1] == "_":
+            return original(self, name)
+        reader = rules_of(type(self)).readers.get(name)
+        if reader is not None:
+            return reader(self)
+        try:
+            return original(self, name)
+        except AttributeError:
+            return _read_by_name(self, name, original)
+
+    return read
+
+
+def _write(self: Any, name: str, value: Any) -> None:
+    rules = rules_of(type(self))
+    writer = rules.writers.get(name)
+    if writer is not None:
+        writer(self, value)
+    elif rules.takes_new_attributes or name[:1] == "_":
+        _set_python_attribute(self, name, value)
+    elif name == "name":
+        QtCore.QObject.setObjectName(self, value)
+    elif name in _dynamic_names(self):
+        QtCore.QObject.setProperty(self, name, value)
+    else:
+        raise AttributeError(f"{type(self).__name__} has no property '{name}': a Qt object takes no new attributes.")
+
+
+def _read_by_name(self: Any, name: str, original: Callable[[Any, str], Any]) -> Any:
+    """Read what PythonQt looks for last: a reserved word with its underscore, a dynamic property, a named child."""
+    if name[-1:] == "_":
+        return original(self, name[:-1])
+    if name in _dynamic_names(self):
+        return QtCore.QObject.property(self, name)
+    child = QtCore.QObject.findChild(self, QtCore.QObject, name, QtCore.Qt.FindChildOption.FindDirectChildrenOnly)
+    if child is not None:
+        return child
+    if name == "name":
+        return QtCore.QObject.objectName(self)
+    raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
+
+
+def _dynamic_names(self: Any) -> list[str]:
+    return [bytes(n.data()).decode() for n in QtCore.QObject.dynamicPropertyNames(self)]
+
+
+def _first_binding_class(cls: type) -> type:
+    """Return the class that PythonQt would wrap: the first of the bases that is native or plays a native class."""
+    return next(c for c in cls.__mro__ if is_stand_in(c) or _is_native(c))
+
+
+def _is_native(cls: type) -> bool:
+    return cls.__module__.startswith("PySide6.")
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    return next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+
+
+def _bound(function: Callable[..., Any]) -> Reader:
+    return lambda instance: types.MethodType(function, instance)
+
+
+def _class_name(self: QtCore.QObject) -> str:
+    """Return the C++ class name."""
+    return str(QtCore.QObject.metaObject(self).className())
+
+
+def _delete(self: QtCore.QObject) -> None:
+    """Delete the C++ object now."""
+    shiboken6.delete(self)
+
+
+_ADDED_NAMES: dict[str, Reader] = {
+    "connect": _bound(connections.connect),
+    "disconnect": _bound(connections.disconnect),
+    "className": _bound(_class_name),
+    "delete": _bound(_delete),
+}
