@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "sessions": PARTS | {"allocation"},
     "training": PARTS | {"allocation"},
     "evaluation": PARTS | {"sessions", "training"},
-    "worker": PARTS | {"sessions", "training", "evaluation"},
+    "worker": PARTS | {"allocation", "sessions", "training", "evaluation"},
     "cli": PARTS | {"sessions", "training", "evaluation"},
 }
 
