@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from momentumseg.errors import Cancelled
-from momentumseg.networks.few_shot import FewShotNetwork
+from momentumseg.geometry.network_space import NetworkSpace
 from momentumseg.sessions.feature_cache import FeatureCache, FeatureKey
-from momentumseg.sessions.volume_slices import VolumeSlices
 
 Progress = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]
 
 _LARGEST_HALF = 65504.0
+
+
+class ImageEncoder(Protocol):
+    """A network with an encoder: images (B, 3, S, S) to features (B, C, h, w)."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+class EncodableSlices(Protocol):
+    """A volume in one plane whose slices a network can be given."""
+
+    id: str
+    space: NetworkSpace
+
+    def channels(self, s: int) -> np.ndarray: ...
 
 
 class FeatureEncoder:
@@ -36,7 +52,7 @@ class FeatureEncoder:
     """
 
     def __init__(
-        self, network: FewShotNetwork, weights_id: str, cache: FeatureCache, device: torch.device, batch_size: int
+        self, network: ImageEncoder, weights_id: str, cache: FeatureCache, device: torch.device, batch_size: int
     ) -> None:
         self.batch_size = batch_size
         self.cache = cache
@@ -47,14 +63,14 @@ class FeatureEncoder:
         self._requests = 0
         self._no_request = threading.Condition()
 
-    def key(self, volume: VolumeSlices, s: int) -> FeatureKey:
+    def key(self, volume: EncodableSlices, s: int) -> FeatureKey:
         return FeatureKey(self._weights_id, volume.id, volume.space.plane, s)
 
-    def count(self, volume: VolumeSlices) -> int:
+    def count(self, volume: EncodableSlices) -> int:
         """Number of slices of the volume whose features are at hand."""
         return self.cache.count(self._weights_id, volume.id, volume.space.plane)
 
-    def features(self, volume: VolumeSlices, slices: Sequence[int]) -> list[np.ndarray]:
+    def features(self, volume: EncodableSlices, slices: Sequence[int]) -> list[np.ndarray]:
         """Features of network slices, each float16 ``(h, w, C)``: from the cache, or encoded now."""
         found = {s: self.cache.get(self.key(volume, s)) for s in slices}
         if any(array is None for array in found.values()):
@@ -65,7 +81,7 @@ class FeatureEncoder:
         return [self._at_hand(volume, s, array) for s, array in found.items()]
 
     def encode(
-        self, volume: VolumeSlices, slices: Sequence[int], progress: Progress | None, cancelled: IsCancelled | None
+        self, volume: EncodableSlices, slices: Sequence[int], progress: Progress | None, cancelled: IsCancelled | None
     ) -> None:
         """Encode what is missing, in this order. Raises `Cancelled`."""
         missing = [s for s in slices if self.key(volume, s) not in self.cache]
@@ -96,12 +112,12 @@ class FeatureEncoder:
             while self._requests and not cancelled():
                 self._no_request.wait(timeout=0.1)
 
-    def _at_hand(self, volume: VolumeSlices, s: int, array: np.ndarray | None) -> np.ndarray:
+    def _at_hand(self, volume: EncodableSlices, s: int, array: np.ndarray | None) -> np.ndarray:
         if array is None:
             array = self.cache.get(self.key(volume, s))
         return self.features(volume, [s])[0] if array is None else array
 
-    def _encode(self, volume: VolumeSlices, slices: Sequence[int]) -> dict[int, np.ndarray]:
+    def _encode(self, volume: EncodableSlices, slices: Sequence[int]) -> dict[int, np.ndarray]:
         filled = [*slices, *[slices[-1]] * (self.batch_size - len(slices))]
         images = torch.from_numpy(np.stack([volume.channels(s) for s in filled]))
         with torch.inference_mode():
@@ -122,7 +138,7 @@ def feature_batch(features: Sequence[np.ndarray], device: torch.device) -> torch
 class BackgroundEncoding:
     """Encodes slices in a thread until it is done, cancelled, or the program ends."""
 
-    def __init__(self, encoder: FeatureEncoder, volume: VolumeSlices, slices: Sequence[int]) -> None:
+    def __init__(self, encoder: FeatureEncoder, volume: EncodableSlices, slices: Iterable[int]) -> None:
         self._encoder = encoder
         self._volume = volume
         self._slices = slices
@@ -146,12 +162,13 @@ class BackgroundEncoding:
 
     def _run(self) -> None:
         with self._failure:
-            step = self._encoder.batch_size
-            for start in range(0, len(self._slices), step):
+            slices = iter(self._slices)  # asked for one batch at a time: their order may depend on where the user is
+            while True:
                 self._encoder.wait_until_no_request(self._is_over)
-                if self._is_over():
+                batch = [] if self._is_over() else list(islice(slices, self._encoder.batch_size))
+                if not batch:
                     return
-                self._encoder.encode(self._volume, self._slices[start : start + step], None, None)
+                self._encoder.encode(self._volume, batch, None, None)
 
     def _is_over(self) -> bool:
         # A program that ends must not wait for slices nobody will see.
