@@ -99,7 +99,8 @@ def _write(self: Any, name: str, value: Any) -> None:
     writer = rules.writers.get(name)
     if writer is not None:
         writer(self, value)
-    elif rules.takes_new_attributes or name[:1] == "_":
+    elif rules.takes_new_attributes or name[:1] == "_" or type(value) is QtCore.SignalInstance:
+        # PySide6 itself keeps a bound signal as an attribute, the first time that it is read.
         _set_python_attribute(self, name, value)
     elif name == "name":
         QtCore.QObject.setObjectName(self, value)
