@@ -95,6 +95,21 @@ def test_the_report_has_a_line_a_method_and_number_of_slices(
     assert report.summary()[NETWORK]["1"]["dice"]["mean"]["mean"] == pytest.approx(np.mean(means))
 
 
+def test_slices_drawn_near_one_end_only(a_data_folder: Path, models: FoldModels) -> None:
+    options = replace(QUICK, supports=(1, 2), within=(0.0, 0.5))
+    report = run_users_protocol(a_data_folder, models, options, cases=["case_1"])
+    drawn = {(row["label"], row["supports"]): row["drawn"] for row in report.scores}
+    assert drawn[1, 1] == [3]  # a quarter of the slices 2 to 7
+    assert drawn[1, 2] == [2, 4]
+    assert "between 0% and 50% of the structure" in report.to_markdown()
+
+
+@pytest.mark.parametrize("within", [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.5), (0.9, 0.1)])
+def test_a_part_that_is_none_is_refused(within: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="two rising fractions"):
+        UserOptions(within=within)
+
+
 def test_zero_drawn_slices_are_refused() -> None:
     with pytest.raises(InputError, match="must be 1 or more"):
         UserOptions(supports=(0, 1))

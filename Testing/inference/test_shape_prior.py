@@ -13,8 +13,20 @@ def a_disc(radius: float, centre: tuple[float, float] = (32, 32)) -> np.ndarray:
     return ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2).astype(np.uint8)
 
 
-def a_prior(masks: dict[int, np.ndarray], **options: float) -> ShapePrior:
-    return ShapePrior(masks, pixel_spacing=1.0, slice_spacing=2.0, cell=4.0, config=ShapePriorConfig(**options))
+NOTHING_SEEN = np.full((12, SIZE // 4, SIZE // 4), -8.0, dtype=np.float32)
+
+
+def a_prior(masks: dict[int, np.ndarray], network: np.ndarray = NOTHING_SEEN, **options: float) -> ShapePrior:
+    config = ShapePriorConfig(**options)
+    return ShapePrior(masks, pixel_spacing=1.0, slice_spacing=2.0, cell=4.0, config=config, network=network)
+
+
+def network_that_sees(radius: dict[int, float]) -> np.ndarray:
+    """Logits on the feature grid: a disc of so many pixels of radius on the slices named."""
+    logits = NOTHING_SEEN.copy()
+    for s, pixels in radius.items():
+        logits[s][a_disc(pixels)[2::4, 2::4] > 0] = 8.0
+    return logits
 
 
 def test_a_drawn_slice_is_its_own_outline() -> None:
@@ -68,8 +80,9 @@ def test_the_prior_is_less_certain_far_from_drawn_slices() -> None:
 
 def test_the_prior_does_not_depend_on_the_unit_of_length() -> None:
     masks = {0: a_disc(8), 4: a_disc(16)}
-    large = ShapePrior(masks, pixel_spacing=1.0, slice_spacing=2.0, cell=4.0, config=ShapePriorConfig())
-    small = ShapePrior(masks, pixel_spacing=0.1, slice_spacing=0.2, cell=0.4, config=ShapePriorConfig())
+    network = network_that_sees({4: 16, 6: 20})
+    large = ShapePrior(masks, 1.0, 2.0, cell=4.0, config=ShapePriorConfig(), network=network)
+    small = ShapePrior(masks, 0.1, 0.2, cell=0.4, config=ShapePriorConfig(), network=network)
 
     np.testing.assert_allclose(large.logit(6), small.logit(6), rtol=1e-4)
 
@@ -85,3 +98,34 @@ def test_a_ragged_structure_is_trusted_less_far_away_and_ends_later() -> None:
     assert abs(ragged.logit(6)[0, 0]) < abs(full.logit(6)[0, 0])
     lost = [prior.logit(0)[32, 32] - prior.logit(3)[32, 32] for prior in (ragged, full)]
     assert lost[0] < lost[1]
+
+
+def test_outside_the_only_drawn_slice_the_prior_forbids_less_than_it_supports_inside() -> None:
+    alone, two = a_prior({5: a_disc(10)}, taper=0.0), a_prior({4: a_disc(10), 5: a_disc(10)}, taper=0.0)
+
+    assert alone.logit(9)[32, 32] == pytest.approx(two.logit(9)[32, 32])  # inside nothing changes
+    assert two.logit(9)[0, 0] < alone.logit(9)[0, 0] < 0
+
+
+def test_a_slice_drawn_near_an_end_grows_towards_where_the_network_sees_more() -> None:
+    network = network_that_sees({5: 8, 7: 18})
+    prior = a_prior({5: a_disc(8)}, network)
+
+    towards, away = (prior.logit(s) > 0 for s in (7, 3))
+
+    assert towards.sum() > (a_disc(8) > 0).sum() > away.sum()
+
+
+def test_what_the_network_sees_far_away_or_less_of_does_not_move_the_outline() -> None:
+    blind = a_prior({5: a_disc(8)})
+    elsewhere = NOTHING_SEEN.copy()
+    elsewhere[7, :2, :2] = 8.0  # another organ in the corner
+
+    for network in (elsewhere, network_that_sees({5: 18, 7: 8})):
+        np.testing.assert_allclose(a_prior({5: a_disc(8)}, network).logit(7), blind.logit(7), atol=1e-3)
+
+
+def test_a_drawn_slice_outside_the_segmented_range_has_no_evidence_and_no_error() -> None:
+    prior = a_prior({-3: a_disc(10), 20: a_disc(10)}, network_that_sees({11: 30}))
+
+    assert np.isfinite(prior.logit(11)).all()

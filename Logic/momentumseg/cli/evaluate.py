@@ -55,6 +55,9 @@ def fewshot(
     ] = None,
     fold: Annotated[str, typer.Option(metavar="LIST", help="all, or numbers such as 0 or 0,2.")] = "all",
     supports: Annotated[str, typer.Option(metavar="LIST", help="User: numbers of drawn slices.")] = "1,2,3,5",
+    within: Annotated[
+        str, typer.Option(metavar="FROM:TO", help="User: part of the structure drawn slices are spread over: 0:0.3.")
+    ] = "0:1",
     support_volumes: Annotated[
         SupportVolumes, typer.Option(metavar="NAME", help="Published: all volumes of a fold in turn, or the third.")
     ] = SupportVolumes.all,
@@ -91,7 +94,7 @@ def fewshot(
     if protocol is Protocol.published:
         options |= {"parts": parts, "supports": support_volumes.value}
     else:
-        options |= {"supports": tuple(parse_numbers(supports, "--supports") or ())}
+        options |= {"supports": tuple(parse_numbers(supports, "--supports") or ()), "within": _fractions(within)}
     arguments: dict[str, object] = {
         "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
         "cases": _case_names(data, cases),
@@ -146,6 +149,16 @@ def _case_names(data: Path, text: str | None) -> list[str] | None:
 
         return [case.name for case in labelled_cases(data)[: int(text)]]
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _fractions(text: str) -> tuple[float, float]:
+    from momentumseg.errors import InputError
+
+    try:
+        first, last = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise InputError(f"--within {text!r} is no part of a structure; give two fractions such as 0:0.3.") from error
+    return first, last
 
 
 def _label_names(text: str | None) -> dict[int, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,9 +66,17 @@ def chunk_centres(slice_count: int, parts: int) -> list[int]:
     return [(2 * part + 1) * slice_count // (2 * parts) for part in range(parts)]
 
 
-def spread_slices(present: Sequence[int], count: int) -> list[int]:
-    """At most ``count`` different slices at the fractions (i + 1/2) / count of the slices that contain a label."""
-    return [int(present[index]) for index in sorted(set(chunk_centres(len(present), count)))]
+def spread_slices(present: Sequence[int], count: int, within: tuple[float, float] = (0.0, 1.0)) -> list[int]:
+    """At most ``count`` different slices, evenly spread over a part of those that contain a label.
+
+    Args:
+        present: slices that contain the label, ascending.
+        count: of slices, at the fractions (i + 1/2) / count of the part.
+        within: the part, as fractions of ``present``; (0, 0.3) is the third near its first slice.
+    """
+    first, last = (Fraction(bound).limit_denominator(1000) for bound in within)
+    fractions = [first + (last - first) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
+    return [int(present[index]) for index in sorted({int(fraction * len(present)) for fraction in fractions})]
 
 
 def _fold_bounds(case_count: int, fold_count: int) -> list[int]:

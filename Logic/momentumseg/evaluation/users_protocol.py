@@ -1,7 +1,8 @@
 """The protocol of a user: n slices of the same volume are drawn and nothing else is known.
 
 The whole volume is segmented, also beyond the ends of the structure, all labels together. The drawn slices are
-evenly spread over the slices that contain the label; they are the only thing taken from the reference.
+evenly spread over the slices that contain the label, or over a part of them (a user who drew near one end); they are
+the only thing taken from the reference.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class UserOptions:
         tolerance_mm: of the surface Dice; None leaves it out.
         consistency: also report the result with the consistency step through the slices.
         plane: of the drawn slices.
+        within: part of the structure's slices that they are spread over, as fractions of them; (0, 0.3) is a user who
+            drew near one end only.
     """
 
     supports: tuple[int, ...] = (1, 2, 3, 5)
@@ -52,10 +55,13 @@ class UserOptions:
     tolerance_mm: float | None = 3.0
     consistency: bool = True
     plane: str = "acquisition"
+    within: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not self.supports or min(self.supports) < 1:
             raise InputError(f"The numbers of drawn slices {self.supports} must be 1 or more; use for example 1,3.")
+        if not 0 <= self.within[0] < self.within[1] <= 1:
+            raise InputError(f"The part {self.within} must be two rising fractions in 0 to 1; use for example 0:0.3.")
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def _case_scores(session: FewShotSession, case: Case, options: UserOptions) -> I
     labels = [label for label in present if not options.labels or label in options.labels]
     for count in options.supports if labels else ():
         slices = {label: np.flatnonzero((along.labelmap == label).any(axis=(1, 2))).tolist() for label in labels}
-        drawn = replace(along, drawn={label: spread_slices(slices[label], count) for label in labels})
+        drawn = replace(along, drawn={label: spread_slices(slices[label], count, options.within) for label in labels})
         for method, masks in _predictions(session, drawn, options):
             for label in labels:
                 scores = _label_scores(drawn, label, masks[label], options.tolerance_mm)

@@ -66,7 +66,9 @@ class UsersReport(EvaluationReport):
         if tolerance is not None:
             titles["surface_dice"] = f"Surface Dice at {tolerance:g} mm over the whole volume"
         cases = len({row["case"] for row in self.scores})
-        paragraphs = [f"User's protocol: slices of the same volume drawn, nothing else known; {cases} cases"]
+        first, last = self.settings["within"]
+        where = "" if (first, last) == (0, 1) else f" between {first:.0%} and {last:.0%} of the structure"
+        paragraphs = [f"User's protocol: slices of the same volume drawn{where}, nothing else known; {cases} cases"]
         for metric, title in titles.items():
             paragraphs += [f"**{title}**", self._table(metric)]
         return paragraphs

@@ -4,6 +4,9 @@ Between two drawn slices a structure's outline is near the linear interpolation 
 Udupa, "Shape-based interpolation of multidimensional objects", IEEE TMI 1990); beyond the outermost ones it tapers.
 How far to trust that decreases with the distance to the nearest drawn slice, where the network's appearance takes over;
 it decreases sooner for ragged structures (white matter, bowel), whose outline changes from slice to slice.
+
+A single drawn slice does not tell whether it is the largest one or lies near an end. Outside its outline the prior is
+therefore less sure than inside, and beyond the outermost drawn slice it grows where the network sees more than there.
 """
 
 from __future__ import annotations
@@ -13,8 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from momentumseg.inference.signed_distance import signed_distance
+
+# Where the network's evidence is looked for: so much farther from the outline, mm, for each mm to the drawn slice.
+_REACH_GROWTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,10 @@ class ShapePriorConfig:
         taper: how fast a disc shrinks beyond the outermost drawn slice, mm a mm, if that slice is the largest one. What
             is ragged or long loses less of its smaller inner radius: it reaches through the slices as far as across.
         taper_gain: additional taper as the outermost slice becomes small against the largest: then the end is near.
+        growth_outside_alone: as ``growth``, outside the outline of the only drawn slice.
+        evidence: mm that the outline moves outwards beyond the outermost drawn slice for each mm that the network's
+            own region gains in radius (of the disc of its area) over that slice.
+        reach_cells: that region is looked for up to so far from the outline, in feature cells.
     """
 
     weight: float = 2.0
@@ -36,6 +47,9 @@ class ShapePriorConfig:
     growth: float = 0.25
     taper: float = 0.75
     taper_gain: float = 2.0
+    growth_outside_alone: float = 0.4
+    evidence: float = 1.5
+    reach_cells: float = 3.0
 
 
 class ShapePrior:
@@ -47,6 +61,7 @@ class ShapePrior:
         slice_spacing: mm.
         cell: mm of a feature cell.
         config: constants.
+        network: the network's own logits ``(n, h, w)`` of network slices 0 .. n-1; drawn slices may lie outside.
     """
 
     def __init__(
@@ -56,6 +71,7 @@ class ShapePrior:
         slice_spacing: float,
         cell: float,
         config: ShapePriorConfig,
+        network: np.ndarray,
     ) -> None:
         self._slices = sorted(masks)
         self._distances = [signed_distance(masks[s] > 0, (pixel_spacing, pixel_spacing)) for s in self._slices]
@@ -65,33 +81,54 @@ class ShapePrior:
             for s, radius in zip(self._slices, self._radii, strict=True)
         ]
         self._slice_spacing = slice_spacing
-        self._growth = config.growth / float(np.mean(self._fullness))
+        fullness = float(np.mean(self._fullness))
+        self._growth = config.growth / fullness
+        self._growth_outside = config.growth_outside_alone / fullness if len(masks) == 1 else self._growth
         self._sharpness = config.sharpness_cells * cell
+        self._cell = cell
+        self._network = network
         self._config = config
 
     def logit(self, s: int) -> np.ndarray:
         """Logit of the foreground on network slice ``s``, ``(size, size)`` float32."""
         distance, away = self._distance(s)
-        spread = self._sharpness + self._growth * away
-        return self._config.weight / spread * distance
+        inside = np.float32(self._config.weight / (self._sharpness + self._growth * away))
+        outside = np.float32(self._config.weight / (self._sharpness + self._growth_outside * away))
+        return np.where(distance > 0, inside, outside) * distance
 
     def _distance(self, s: int) -> tuple[np.ndarray, float]:
         """Expected signed distance (mm, positive inside) and mm to the nearest drawn slice."""
         after = bisect_left(self._slices, s)
         if after == len(self._slices):
-            return self._beyond(after - 1, s - self._slices[-1])
+            return self._beyond(after - 1, s)
         if after == 0:
-            return self._beyond(0, self._slices[0] - s)
+            return self._beyond(0, s)
         first, last = self._slices[after - 1], self._slices[after]
         share = (s - first) / (last - first)
         interpolated = (1 - share) * self._distances[after - 1] + share * self._distances[after]
         return interpolated, min(s - first, last - s) * self._slice_spacing
 
-    def _beyond(self, outermost: int, steps: int) -> tuple[np.ndarray, float]:
-        away = steps * self._slice_spacing
+    def _beyond(self, outermost: int, s: int) -> tuple[np.ndarray, float]:
+        away = abs(s - self._slices[outermost]) * self._slice_spacing
         smallness = 1 - self._radii[outermost] / max(self._radii)
         taper = (self._config.taper + self._config.taper_gain * smallness) * self._fullness[outermost]
-        return self._distances[outermost] - np.float32(taper * away), away
+        shift = self._config.evidence * self._gain(outermost, s, away) - taper * away
+        return self._distances[outermost] + np.float32(shift), away
+
+    def _gain(self, outermost: int, s: int, away: float) -> float:
+        """By how many mm of radius the network's region on slice ``s`` exceeds that on the outermost drawn slice."""
+        drawn = self._slices[outermost]
+        count, rows = self._network.shape[:2]
+        if not (0 <= drawn < count and 0 <= s < count):
+            return 0.0
+        step = self._distances[outermost].shape[0] // rows
+        reach = self._config.reach_cells * self._cell + _REACH_GROWTH * away
+        near = self._distances[outermost][step // 2 :: step, step // 2 :: step] > -reach
+        return max(0.0, self._seen_radius(s, near) - self._seen_radius(drawn, near))
+
+    def _seen_radius(self, s: int, near: np.ndarray) -> float:
+        cells = float(expit(self._network[s][near].astype(np.float32)).sum())
+        return float(np.sqrt(cells / np.pi)) * self._cell
 
 
 def _equivalent_radius(mask: np.ndarray, pixel_spacing: float) -> float:

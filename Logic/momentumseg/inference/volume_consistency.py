@@ -76,7 +76,7 @@ def make_consistent(
         masks = {s: mask for (label, s), mask in drawn.items() if label == position and (mask > 0).any()}
         prior = None
         if masks and config.prior is not None:
-            prior = ShapePrior(masks, pixel_spacing, slice_spacing, cell, config.prior)
+            prior = ShapePrior(masks, pixel_spacing, slice_spacing, cell, config.prior, logits[position].numpy())
         network = (
             logits[position] if masks else _smoothed(logits[position], config.smoothing_cells * cell / slice_spacing)
         )
