@@ -127,8 +127,8 @@ def check_holds_voxels(segmentation_node: object) -> None:
     voxels = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != voxels:
         raise UserError(
-            f'The segmentation "{segmentation_node.GetName()}" holds surfaces instead of voxels: make "Binary labelmap" '
-            "its source representation in the Segmentations module, or choose another."
+            f'The segmentation "{segmentation_node.GetName()}" holds surfaces instead of voxels: make '
+            '"Binary labelmap" its source representation in the Segmentations module, or choose another.'
         )
 
 
