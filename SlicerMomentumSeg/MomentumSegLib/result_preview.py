@@ -8,12 +8,10 @@ from typing import Protocol
 import numpy as np
 import slicer
 
-from MomentumSegLib.segment_voxels import set_oriented_image
+from MomentumSegLib.segment_voxels import share_with_image
 from MomentumSegLib.slice_geometry import SliceGeometry, nodes_of_class
 
 _ROLE = "MomentumSeg.Preview"
-# Voxels that the stored box grows beyond what it must hold, so that it is not copied for every slice.
-_MARGIN = 16
 
 
 class PreviewTarget(Protocol):
@@ -41,13 +39,14 @@ class ResultPreview:
     ) -> None:
         self._scene = scene
         self._slices = slices
-        self._origin = np.zeros(3, dtype=int)
-        self._labels = np.zeros((0, 0, 0), dtype=np.uint8)
-        self._image: object | None = None
-        self._targets = {label: (target.name, tuple(target.color)) for label, target in targets.items()}
+        # Zeros that nothing writes to cost no memory: the whole volume can have its voxels.
+        self._labels = np.zeros(slices.volume.shape, dtype=np.uint8)
+        self._image = slicer.vtkOrientedImageData()
+        share_with_image(self._image, self._labels, slices.volume.ijk_to_ras)
         node = _hidden_node(scene, f"{segmentation_node.GetName()} preview")
         _copy_display(segmentation_node, node)
         self.node_id: str = node.GetID()
+        self._add_segments(node.GetSegmentation(), targets)
 
     @property
     def node(self) -> object | None:
@@ -65,70 +64,32 @@ class ResultPreview:
         node = self.node
         if node is None:
             return
-        axis = self._slices.axis
-        at = slice_index - self._origin[axis]
-        was_there = 0 <= at < self._labels.shape[axis]
-        if was_there:
-            np.moveaxis(self._labels, axis, 0)[at] = 0
-        if labels is not None and labels.size:
-            first = np.insert(np.array(origin), axis, slice_index)
-            size = np.insert(np.array(labels.shape), axis, 1)
-            self._make_room(first, first + size)
-            begin = first - self._origin
-            part = tuple(slice(b, b + n) for b, n in zip(begin, size, strict=True))
-            self._labels[part] = np.expand_dims(labels, axis)
-        elif not was_there:
-            return
-        self._show(node)
+        pixels = np.moveaxis(self._labels, self._slices.axis, 0)[slice_index]
+        pixels[...] = 0
+        if labels is not None:
+            (row, column), (rows, columns) = origin, labels.shape
+            pixels[row : row + rows, column : column + columns] = labels
+        self._image.GetPointData().GetScalars().Modified()
+        self._image.Modified()
+        if node.GetSegmentation().GetNumberOfSegments():
+            node.GetSegmentation().GetNthSegment(0).Modified()
 
     def remove(self) -> None:
         """Take the preview out of the scene."""
         node, self.node_id = self.node, ""
         if node is not None:
             _remove_with_display(self._scene, node)
-        self._image = None
-        self._labels = np.zeros((0, 0, 0), dtype=np.uint8)
 
-    def _make_room(self, first: np.ndarray, end: np.ndarray) -> None:
-        """Have the stored box hold voxels from ``first`` to before ``end`` (k, j, i)."""
-        if self._labels.size:
-            low, high = self._origin, self._origin + self._labels.shape
-            if (first >= low).all() and (end <= high).all():
-                return
-            first, end = np.minimum(first, low), np.maximum(end, high)
-        first = np.maximum(first - _MARGIN, 0)
-        end = np.minimum(end + _MARGIN, self._slices.volume.shape)
-        grown = np.zeros(end - first, dtype=np.uint8)
-        begin = self._origin - first
-        if self._labels.size:
-            old = tuple(slice(b, b + n) for b, n in zip(begin, self._labels.shape, strict=True))
-            grown[old] = self._labels
-        self._origin = first
-        is_new = self._image is None
-        self._image = slicer.vtkOrientedImageData() if is_new else self._image
-        k, j, i = first.tolist()
-        self._labels = set_oriented_image(self._image, grown, (k, j, i), self._slices.volume.ijk_to_ras)
-        if is_new:
-            self._add_segments()
-
-    def _add_segments(self) -> None:
+    def _add_segments(self, segmentation: object, targets: Mapping[int, PreviewTarget]) -> None:
         """One segment a label, all of them in the same image."""
         name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-        segmentation = self.node.GetSegmentation()
-        for label, (title, color) in self._targets.items():
+        for label, target in targets.items():
             segment = slicer.vtkSegment()
-            segment.SetName(title)
-            segment.SetColor(*color)
+            segment.SetName(target.name)
+            segment.SetColor(*target.color)
             segment.SetLabelValue(int(label))
             segment.AddRepresentation(name, self._image)
             segmentation.AddSegment(segment, f"label{label}")
-
-    def _show(self, node: object) -> None:
-        """Tell the views that the voxels changed."""
-        if self._image is not None:
-            self._image.GetPointData().GetScalars().Modified()
-            self._image.Modified()
-            node.GetSegmentation().GetNthSegment(0).Modified()
 
 
 def remove_leftover_previews(scene: object) -> None:

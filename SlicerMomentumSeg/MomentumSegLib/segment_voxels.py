@@ -153,20 +153,22 @@ def grid_of(segmentation_node: object) -> tuple[np.ndarray, tuple[int, int, int]
 def oriented_image(voxels: np.ndarray, origin: tuple[int, int, int], ijk_to_ras: np.ndarray) -> object:
     """vtkOrientedImageData that owns a copy of (K, J, I) uint8 voxels whose first is (k, j, i) ``origin``."""
     image = slicer.vtkOrientedImageData()
-    set_oriented_image(image, voxels, origin, ijk_to_ras)
+    _place(image, voxels.shape, origin, ijk_to_ras)
+    scalars = numpy_to_vtk(np.ascontiguousarray(voxels, dtype=np.uint8).ravel(), deep=True)
+    image.GetPointData().SetScalars(scalars)
     return image
 
 
-def set_oriented_image(
-    image: object, voxels: np.ndarray, origin: tuple[int, int, int], ijk_to_ras: np.ndarray
-) -> np.ndarray:
-    """Give an oriented image new voxels and a new place; returns the array that it now shows, to write into."""
-    (k, j, i), (depth, rows, columns) = origin, voxels.shape
+def share_with_image(image: object, voxels: np.ndarray, ijk_to_ras: np.ndarray) -> None:
+    """Have an oriented image show a contiguous (K, J, I) uint8 array itself; keep the array while the image is used."""
+    _place(image, voxels.shape, (0, 0, 0), ijk_to_ras)
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=False))
+
+
+def _place(image: object, shape: tuple[int, ...], origin: tuple[int, int, int], ijk_to_ras: np.ndarray) -> None:
+    (k, j, i), (depth, rows, columns) = origin, shape
     image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + depth - 1)
     image.SetImageToWorldMatrix(vtk_matrix(ijk_to_ras))
-    scalars = numpy_to_vtk(np.ascontiguousarray(voxels, dtype=np.uint8).ravel(), deep=True)
-    image.GetPointData().SetScalars(scalars)
-    return vtk_to_numpy(scalars).reshape(voxels.shape)
 
 
 def regrid(crop: Crop, to_target: np.ndarray, shape: tuple[int, int, int] | None) -> Crop:
