@@ -1,5 +1,5 @@
 # MomentumSeg's one entry point on Windows: installs what a task needs in a private environment, then does it.
-#   .\run.ps1 demo | test [ARGS] | lint | momentumseg ARGS | setup | clean
+#   .\run.ps1 demo | app [VOLUME] | test [ARGS] | lint | momentumseg ARGS | setup | clean
 # If Windows refuses to run scripts:  powershell -ExecutionPolicy Bypass -File run.ps1 demo
 param([Parameter(Position = 0)][string]$Task = "help", [Parameter(ValueFromRemainingArguments = $true)][string[]]$Rest)
 
@@ -8,7 +8,7 @@ $Here = $PSScriptRoot
 $Venv = if ($env:MOMENTUMSEG_VENV) { $env:MOMENTUMSEG_VENV } else { Join-Path $Here ".venv" }
 $Python = Join-Path $Venv "Scripts\python.exe"
 $TorchCpuIndex = "https://download.pytorch.org/whl/cpu"
-$Extras = "cli,dev"
+$Extras = "cli,app,dev"
 if ($null -eq $Rest) { $Rest = @() }
 
 function Say([string]$Text) { [Console]::Error.WriteLine("momentumseg: $Text") }
@@ -79,6 +79,7 @@ function Install-Everything {
 switch ($Task) {
     "setup" { Install-Everything }
     "demo" { Install-Everything; & $Python -m momentumseg demo @Rest; exit $LASTEXITCODE }
+    "app" { Install-Everything; & $Python -m momentumseg app @Rest; exit $LASTEXITCODE }
     "momentumseg" { Install-Everything; & $Python -m momentumseg @Rest; exit $LASTEXITCODE }
     "test" { Install-Everything; Push-Location $Here; & $Python -m pytest --quiet @Rest; $Code = $LASTEXITCODE; Pop-Location; exit $Code }
     "lint" {

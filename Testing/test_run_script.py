@@ -27,6 +27,7 @@ case "$*" in
     *importlib.metadata*) exit 1 ;;
     *--dry-run*) [ -z "${OFFLINE:-}" ] && printf '{"install": [%s]}' "$REPORT" >"${PWD_REPORT}" ;;
     "- "*) exec "$REAL_PYTHON" "$@" ;;
+    "-") [ -z "${NO_WINDOW:-}" ] || [ -e "$APT_DONE" ] ;;
 esac
 """
 
@@ -135,6 +136,33 @@ def test_says_what_is_needed_without_apt(machine: Machine) -> None:
     result = machine.run("setup", NO_VENV_MODULE="yes")
     assert result.returncode == 1
     assert "Python 3.10" in result.stderr
+
+
+def test_demo_needs_no_window_and_what_has_more_has_enough(machine: Machine) -> None:
+    assert machine.run("demo", NO_WINDOW="yes").returncode == 0
+    assert "[cli]" in machine.calls
+    assert machine.run("test").returncode == 0
+    assert "[cli,app,dev]" in machine.calls
+    machine.log.unlink()
+    assert machine.run("app").returncode == machine.run("demo").returncode == 0
+    assert "pip" not in machine.calls
+
+
+def test_libraries_of_the_window_through_apt_as_root(machine: Machine) -> None:
+    machine.program("id", "#!/bin/sh\necho 0\n")
+    machine.program("apt-get", '#!/bin/sh\nprintf "%s\\n" "apt-get $*" >>"$LOG"\ntouch "$APT_DONE"\n')
+    assert machine.run("app", NO_WINDOW="yes").returncode == 0
+    assert "libegl1" in machine.calls and "fonts-dejavu-core" in machine.calls
+    assert machine.calls.endswith("python -m momentumseg app\n")
+
+
+def test_the_line_that_installs_the_windows_libraries_is_printed_to_others(machine: Machine) -> None:
+    machine.program("id", "#!/bin/sh\necho 1000\n")
+    machine.program("apt-get", "#!/bin/sh\nexit 1\n")
+    result = machine.run("app", NO_WINDOW="yes")
+    assert result.returncode == 1
+    assert "sudo apt-get update && sudo apt-get install -y libegl1 libgl1 " in result.stderr
+    assert "-m momentumseg app" not in machine.calls
 
 
 def test_unknown_task_and_help(machine: Machine) -> None:
