@@ -98,7 +98,7 @@ class MomentumSegLogic(ScriptedLoadableModuleLogic):
         return MomentumSegParameters(super().getParameterNode())
 
     def segment(self, volumeNode, segmentationNode, **options):
-        """Segment ``volumeNode`` from the slices drawn in ``segmentationNode``; see :func:`MomentumSegLib.scripting.segment`.
+        """Segment a volume from the slices drawn in a segmentation; see :func:`MomentumSegLib.scripting.segment`.
 
         >>> logic = MomentumSegLogic()  # doctest: +SKIP
         >>> logic.segment(volumeNode, segmentationNode, model="lmsnet-general", plane="axial")  # doctest: +SKIP

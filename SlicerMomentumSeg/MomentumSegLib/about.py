@@ -11,8 +11,8 @@ CONTRIBUTORS = ["MomentumSeg contributors (SlicerMomentumSeg on GitHub)"]
 def help_text() -> str:
     """Return the help of the module, rich text."""
     text = _(
-        "<p>Draw a structure on one slice of a scan, or on a few, and get it in the whole volume, with a map of where the "
-        "result is uncertain. Correct a slice and apply again: the result improves.</p>"
+        "<p>Draw a structure on one slice of a scan, or on a few, and get it in the whole volume, with a map of where "
+        "the result is uncertain. Correct a slice and apply again: the result improves.</p>"
         "<ol><li>Choose the volume.</li><li>Add a segment for each structure and draw it on a slice.</li>"
         "<li>Press Apply.</li><li>Press <i>Suggest next slice</i>, draw that slice, apply again.</li></ol>"
         "<p>Nothing leaves the computer. Results are for research: this is not a medical device.</p>"
@@ -24,10 +24,10 @@ def help_text() -> str:
 def acknowledgement_text() -> str:
     """Return whom to thank and what to cite, rich text."""
     text = _(
-        "<p>If you use results of this module in a publication, please cite the method: Zhang et al., <i>LMS-Net: A "
-        "Learned Mumford-Shah Network For Few-Shot Medical Image Segmentation</i>, and 3D Slicer: Fedorov et al., "
-        "<i>3D Slicer as an image computing platform for the Quantitative Imaging Network</i>, Magnetic Resonance Imaging "
-        "30(9), 2012. The card of each model says on what data it was trained; please cite these data too.</p>"
+        "<p>If you use results of this module in a publication, please cite the method: Zhang et al., <i>LMS-Net: "
+        "A Learned Mumford-Shah Network For Few-Shot Medical Image Segmentation</i>, and 3D Slicer: Fedorov et al., "
+        "<i>3D Slicer as an image computing platform for the Quantitative Imaging Network</i>, Magnetic Resonance "
+        "Imaging 30(9), 2012. The card of each model says on what data it was trained; please cite these too.</p>"
         "<p>MomentumSeg is made by its contributors: {homepage}</p>"
     )
     return text.format(homepage=HOMEPAGE)

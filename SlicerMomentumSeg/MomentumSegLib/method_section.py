@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import qt
+
 from MomentumSegLib.translation import tr as _
 
 FEW_SHOT = "few-shot"

@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 import slicer
+
 from MomentumSegLib.interfaces import Client, Failure, Job
 from MomentumSegLib.model_card import card_html, state_sentence
 from MomentumSegLib.translation import tr as _
@@ -61,8 +62,10 @@ class ModelSection:
         if model["state"] == "ready":
             return ""
         if model["state"] == "download":
-            return _("Download the model '{title}' first (Method, About this model).").format(title=model["title"])
-        return _("Import the file of the model '{title}' first (Method, About this model).").format(title=model["title"])
+            text = _("Download the model '{title}' first (Method, About this model).")
+        else:
+            text = _("Import the file of the model '{title}' first (Method, About this model).")
+        return text.format(title=model["title"])
 
     def choose(self, name: str) -> None:
         """Show a choice that was made elsewhere, such as in a loaded scene."""

@@ -57,7 +57,8 @@ class RunSection:
             button.toolTip = _("The result is being written to the segmentation.")
         else:
             button.text, button.enabled = _("Apply"), not problem
-            ready = _("Segment again with all drawn slices") if has_result else _("Segment the volume from the drawn slices")
+            first, again = _("Segment the volume from the drawn slices"), _("Segment again with all drawn slices")
+            ready = again if has_result else first
             button.toolTip = problem or _("{action} (Ctrl+Enter)").format(action=ready)
         self.ui.progressBar.visible = phase.is_busy
 

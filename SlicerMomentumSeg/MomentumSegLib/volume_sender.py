@@ -51,8 +51,8 @@ class VolumeSender:
     def ensure(self, node_id: str, on_sent: OnSent, on_problem: OnProblem) -> None:
         """Have the worker know a volume, then call ``on_sent(warnings)``, or ``on_problem(sentence)``.
 
-        A request that ``on_sent`` makes reaches the worker after the volume. Raises `UserError` for a volume that cannot
-        be used.
+        A request that ``on_sent`` makes reaches the worker after the volume. Raises `UserError` for a volume that
+        cannot be used.
         """
         self._client.start()  # a new worker has a new generation
         node = self._scene.GetNodeByID(node_id)
@@ -77,6 +77,11 @@ class VolumeSender:
         """The scene closes."""
         for node_id in {*self._known, *self._sending}:
             self.forget(node_id)
+
+    def close(self) -> None:
+        """Stop copying; what was sent is left to the worker, which ends with the module."""
+        self._sending.clear()
+        self._known.clear()
 
     def _step(self, node_id: str, sending: _Sending, pieces: Iterator[VolumeData | None]) -> None:
         """Copy one piece; after the last one the volume is handed to the client's thread."""

@@ -1,0 +1,179 @@
+"""What a finished run leaves in the scene: segments, uncertainty, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from MomentumSegLib.drawn_slices import DrawnSlices
+from MomentumSegLib.errors import UserError
+from MomentumSegLib.few_shot_request import FewShotRequest, Region, Supports, Target
+from MomentumSegLib.interfaces import UndoStack
+from MomentumSegLib.segmentation_output import Result, write_result
+from MomentumSegLib.slice_geometry import SliceGeometry
+from MomentumSegLib.translation import tr as _
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the results.
+
+    Attributes:
+        segment_id, name: of the segment.
+        label: its number in the run, as the worker knows it.
+        volume_ml: of the segment as the method found it.
+        uncertainty: mean over the segment and its surroundings, 0 to 1; None where it is not known.
+    """
+
+    segment_id: str
+    name: str
+    label: int
+    volume_ml: float
+    uncertainty: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        request: that was run.
+        measurements: of each segment.
+        next_slice: that helps most when drawn; None: nothing to suggest.
+        uncertainty_of_slice: mean uncertainty by slice index.
+        seconds: that the worker took.
+        changed: whether any segment changed.
+        sentence: what came of it, for the status line.
+        sentences: further ones, for example about segments that were deleted meanwhile.
+        values: of the worker's result.
+    """
+
+    request: FewShotRequest
+    measurements: tuple[Measurement, ...]
+    next_slice: int | None
+    uncertainty_of_slice: Mapping[int, float]
+    seconds: float
+    changed: bool
+    sentence: str
+    sentences: tuple[str, ...]
+    values: Mapping[str, Any]
+
+
+class OutcomeWriter:
+    """Writes results into the scene.
+
+    Args:
+        scene: the MRML scene.
+        undo: keeps the undo state before the first change of a segment.
+        editor_node: returns the segment editor node whose masking and overwrite mode are obeyed, or None.
+    """
+
+    def __init__(self, scene: Any, undo: UndoStack | None, editor_node: Callable[[], Any]) -> None:
+        self._scene = scene
+        self._undo = undo
+        self._editor_node = editor_node
+
+    def write(
+        self,
+        request: FewShotRequest,
+        slices: SliceGeometry,
+        supports: Supports,
+        region: Region | None,
+        tracker: DrawnSlices,
+        values: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+    ) -> Outcome:
+        """Write the segments, in one undo step. What the user drew meanwhile stays.
+
+        Raises:
+            UserError: volume or segmentation are gone, or the result cannot be written.
+        """
+        volume_node = self._scene.GetNodeByID(request.volume_id)
+        node = self._scene.GetNodeByID(request.segmentation_id)
+        if volume_node is None or node is None:
+            raise UserError(_("The volume or the segmentation was deleted meanwhile; the result has no place to go."))
+        untouched = tracker.collect(slices.volume, request.plane).untouched
+        targets, save_state = self._with_new_segments(node, supports.targets)
+        result = Result(
+            labelmap=arrays["labelmap"],
+            origin=_triple(values["origin"]),
+            segments={label: target.segment_id for label, target in targets.items()},
+            slice_axis=slices.axis,
+            names={target.segment_id: target.name for target in targets.values()},
+            region=region,
+            untouched=untouched,
+        )
+        written = write_result(
+            node,
+            slices.volume,
+            result,
+            editor_node=self._editor_node(),
+            volume_node=volume_node,
+            save_state=save_state,
+        )
+        tracker.remember_result(slices.volume, written.before, written.after, request.plane)
+        return _outcome(request, targets, values, bool(written.changed), written.sentences)
+
+    def show(self, outcome: Outcome, slices: SliceGeometry, arrays: Mapping[str, np.ndarray]) -> None:
+        """Show the uncertainty. Raises `UserError` where the volume is gone."""
+
+    def _with_new_segments(
+        self, node: Any, targets: Mapping[int, Target]
+    ) -> tuple[dict[int, Target], Callable[[], None] | None]:
+        """Add the segments that exist only in another volume's segmentation; one undo step with the result."""
+        save_state = self._undo.saveStateForUndo if self._undo is not None else None
+        missing = {label: target for label, target in targets.items() if not target.segment_id}
+        if not missing:
+            return dict(targets), save_state
+        if save_state is not None:
+            save_state()
+        complete = dict(targets)
+        for label, target in missing.items():
+            segment_id = node.GetSegmentation().AddEmptySegment("", target.name, target.color)
+            complete[label] = replace(target, segment_id=segment_id)
+        return complete, None
+
+
+def _outcome(
+    request: FewShotRequest,
+    targets: Mapping[int, Target],
+    values: Mapping[str, Any],
+    changed: bool,
+    sentences: tuple[str, ...],
+) -> Outcome:
+    volumes = _by_number(values.get("volume_ml"))
+    uncertainty = _by_number(values.get("label_uncertainty"))
+    measurements = tuple(
+        Measurement(target.segment_id, target.name, label, volumes.get(label, 0.0), uncertainty.get(label))
+        for label, target in targets.items()
+    )
+    next_slice = values.get("next_slice")
+    seconds = float(values.get("seconds") or 0.0)
+    text = (
+        _("Done in {seconds} s. Look through the slices; correct one that is wrong and apply again.")
+        if changed
+        else _("Done in {seconds} s; the result is the same as before.")
+    )
+    return Outcome(
+        request=request,
+        measurements=measurements,
+        next_slice=None if next_slice is None else int(next_slice),
+        uncertainty_of_slice=_by_number(values.get("mean_uncertainty")),
+        seconds=seconds,
+        changed=changed,
+        sentence=text.format(seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds)),
+        sentences=sentences,
+        values=dict(values),
+    )
+
+
+def _by_number(table: Any) -> dict[int, float]:
+    return {int(key): float(value) for key, value in dict(table or {}).items() if value is not None}
+
+
+def _triple(values: Any) -> tuple[int, int, int]:
+    k, j, i = (int(value) for value in values)
+    return k, j, i

@@ -1,0 +1,355 @@
+"""The panel: brings the widgets, the parameters of the scene and the controller together.
+
+Each part of the panel is a section of its own; here is what concerns several of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import qt
+import slicer
+import vtk
+
+from MomentumSegLib.background_encoding import BackgroundEncoding, EncodingRequest
+from MomentumSegLib.device_section import DeviceSection, readable, resolve
+from MomentumSegLib.drawing_section import DrawingSection
+from MomentumSegLib.editor_section import EditorSection, segment_editor_node
+from MomentumSegLib.errors import UserError
+from MomentumSegLib.few_shot_controller import FewShotController
+from MomentumSegLib.few_shot_outcome import Outcome
+from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.method_section import MethodSection
+from MomentumSegLib.model_section import ModelSection
+from MomentumSegLib.output_choice import OutputChoice
+from MomentumSegLib.phase import Phase
+from MomentumSegLib.region_section import RegionSection, clamped_range
+from MomentumSegLib.results_section import ResultsSection
+from MomentumSegLib.run_section import RunSection
+from MomentumSegLib.shortcuts import Shortcuts
+from MomentumSegLib.slice_geometry import SliceGeometry
+from MomentumSegLib.ticks import QtTicks
+from MomentumSegLib.translation import tr as _
+from MomentumSegLib.volume_data import read_volume_geometry
+from MomentumSegLib.worker_pump import WorkerPump
+from MomentumSegLib.worker_session import shared_client, stop_shared_client
+
+# A stroke changes the segmentation many times; the panel looks at it when this has passed without a change.
+_REFRESH_MILLISECONDS = 150
+
+
+class Panel:
+    """What the module's widget shows.
+
+    Args:
+        ui: widgets of the .ui file by name.
+        logic: of the module; gives the parameter node.
+        widget: the panel itself.
+    """
+
+    def __init__(self, ui: Any, logic: Any, widget: Any) -> None:
+        self.ui = ui
+        self._logic = logic
+        self._widget = widget
+        self._client = shared_client()
+        self._pump = WorkerPump(self._client)
+        self._parameters: Any = None
+        self._gui_tag: Any = None
+        self._observer_tag: Any = None
+        self._preparing: float | None = None
+        self._is_shown = False
+        self._last_volume_id = ""
+        self._news = ""
+        self._refresh_timer = qt.QTimer()
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.setInterval(_REFRESH_MILLISECONDS)
+        self._refresh_timer.connect("timeout()", self.refresh)
+        self._make_sections()
+        self._client.listeners.append(self._worker_changed)
+
+    def _make_sections(self) -> None:
+        ui, scene = self.ui, slicer.mrmlScene
+        self.controller = FewShotController(
+            scene,
+            self._client,
+            QtTicks(),
+            self,
+            undo=ui.segmentEditorWidget,
+            editor_node=lambda: segment_editor_node(slicer.mrmlScene),
+        )
+        self._encoding = BackgroundEncoding(
+            self._client, self.controller.sender, on_progress=self._encoded, on_failed=self._worker_failed
+        )
+        self._method = MethodSection(ui)
+        self._model = ModelSection(ui, self._client, on_chosen=self._set("model"), on_changed=self.refresh_soon)
+        self._device = DeviceSection(ui, on_chosen=self._set("device"))
+        self._editor = EditorSection(ui)
+        self._output = OutputChoice(scene, on_changed=self._user_changed)
+        self._drawing = DrawingSection(ui, self.controller, on_changed=self._user_changed, on_problem=self.said)
+        self._region = RegionSection(ui, on_range=self._range_chosen)
+        self._run = RunSection(ui, on_apply=self.apply, on_cancel=self.controller.cancel)
+        self._results = ResultsSection(ui, self.controller, self._client, on_problem=self.said)
+        window = slicer.util.mainWindow() or self._widget
+        keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._drawing.go_to_suggested}
+        self._shortcuts = Shortcuts(window, keys)
+
+    # Life of the module
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self._is_shown = True
+        shared_client()  # reads the settings again
+        self._editor.enter()
+        self._connect_parameters()
+        self._shortcuts.enable(True)
+        self.refresh()
+
+    def exit(self) -> None:
+        """Another module is shown; a run goes on."""
+        self._is_shown = False
+        self._shortcuts.enable(False)
+        self._editor.exit()
+        self._disconnect_parameters()
+
+    def cleanup(self) -> None:
+        """The module goes: reload, or the application ends. Nothing is left behind."""
+        self.exit()
+        self._refresh_timer.stop()
+        self._shortcuts.remove()
+        self._output.stop()
+        self._model.stop()
+        self._encoding.stop()
+        self.controller.close()
+        if self._worker_changed in self._client.listeners:
+            self._client.listeners.remove(self._worker_changed)
+        self._pump.stop()
+        stop_shared_client()
+
+    def scene_about_to_close(self) -> None:
+        self._encoding.stop()
+        self._disconnect_parameters()
+
+    def scene_changed(self) -> None:
+        """A scene was closed or loaded: the parameters are those of the new one."""
+        self._editor.scene_changed()
+        self._results.forget()
+        if self._is_shown:
+            self._disconnect_parameters()
+            self._connect_parameters()
+            self.refresh()
+
+    def _connect_parameters(self) -> None:
+        if self._parameters is not None:
+            return
+        self._parameters = self._logic.getParameterNode()
+        self._gui_tag = self._parameters.connectGui(self.ui)
+        self._observer_tag = self._parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+
+    def _disconnect_parameters(self) -> None:
+        if self._parameters is None:
+            return
+        self._parameters.disconnectGui(self._gui_tag)
+        self._parameters.RemoveObserver(self._observer_tag)
+        self._parameters = None
+
+    def _parameters_changed(self, caller: Any = None, event: Any = None) -> None:
+        self._user_changed()
+
+    def _user_changed(self) -> None:
+        """Something was chosen or drawn: what was said before is old."""
+        if not self.controller.phase.is_busy:
+            self._news = ""
+        self.refresh_soon()
+
+    def _set(self, name: str) -> Any:
+        def change(value: Any) -> None:
+            if self._parameters is not None:
+                setattr(self._parameters, name, value)
+
+        return change
+
+    def _range_chosen(self, first: int, last: int) -> None:
+        if self._parameters is not None:
+            self._parameters.firstSlice, self._parameters.lastSlice = first, last
+
+    # What is shown
+
+    def refresh_soon(self) -> None:
+        """Refresh when nothing has changed for a moment."""
+        self._refresh_timer.start()
+
+    def refresh(self) -> None:
+        """Show the state of scene, worker and run."""
+        if self._parameters is None:
+            return
+        parameters = self._parameters
+        self._model.choose(parameters.model)
+        self._device.choose(parameters.device)
+        volume = parameters.inputVolume
+        self._choose_output(volume)
+        self._output.observe(parameters.outputSegmentation)
+        self._editor.edit(parameters.outputSegmentation, volume)
+        slices = self._slices()
+        self._show_region(slices)
+        request = self._request()
+        self._drawing.show(request, slices)
+        self._results.show(request, slices)
+        self._show_run()
+        self._prepare()
+
+    def _choose_output(self, volume: Any) -> None:
+        """Give a newly chosen volume its own segmentation; a choice that the user makes afterwards stays."""
+        parameters, is_new = self._parameters, _id_of(volume) != self._last_volume_id
+        self._last_volume_id = _id_of(volume)
+        if volume is None:
+            return
+        output = parameters.outputSegmentation
+        if output is None or (is_new and self._output.belongs_to_another(output, volume)):
+            parameters.outputSegmentation = self._output.segmentation_for(volume)
+
+    def _slices(self) -> SliceGeometry | None:
+        try:
+            return SliceGeometry.of(read_volume_geometry(self._parameters.inputVolume), self._parameters.plane.value)
+        except UserError:
+            return None
+
+    def _show_region(self, slices: SliceGeometry | None) -> None:
+        parameters, count = self._parameters, slices.count if slices else 0
+        first, last = clamped_range(parameters.firstSlice, parameters.lastSlice, count)
+        self._region.show(count, first, last, limited=parameters.limitSlices)
+
+    def _request(self) -> FewShotRequest | None:
+        """The run that Apply would start; None without volume or segmentation."""
+        parameters = self._parameters
+        if parameters is None or parameters.inputVolume is None or parameters.outputSegmentation is None:
+            return None
+        slices = self._slices()
+        slice_range = None
+        if parameters.limitSlices and slices is not None:
+            first, last = clamped_range(parameters.firstSlice, parameters.lastSlice, slices.count)
+            slice_range = (first, last + 1)
+        devices = self._device.devices
+        device = resolve(parameters.device, devices) if devices else parameters.device
+        return FewShotRequest(
+            volume_id=parameters.inputVolume.GetID(),
+            segmentation_id=parameters.outputSegmentation.GetID(),
+            plane=parameters.plane.value,
+            model=parameters.model,
+            device=device,
+            model_title=self._model.title,
+            device_name=readable(device, devices),
+            slice_range=slice_range,
+            region_id=_id_of(parameters.region),
+            support_volume_id=_id_of(parameters.supportVolume),
+            support_segmentation_id=_id_of(parameters.supportSegmentation),
+        )
+
+    def _problem(self) -> str:
+        """Why Apply cannot work, in one sentence; empty: it can."""
+        if self._parameters is None or self._parameters.inputVolume is None:
+            return _("Select a volume first.")
+        try:
+            read_volume_geometry(self._parameters.inputVolume)
+        except UserError as error:
+            return str(error)
+        return self._model.problem() or self._drawing.problem(self._request())
+
+    def _show_run(self) -> None:
+        """Show what Apply would do. The last news stay until the user changes something."""
+        request, problem, phase = self._request(), self._problem(), self.controller.phase
+        has_result = request is not None and self.controller.outcome(request.segmentation_id) is not None
+        self._run.show(phase, problem, has_result=has_result)
+        if phase is not Phase.IDLE:
+            return
+        text = self._news or problem or _("Ready. Press Apply.")
+        if self._preparing is not None and not self._news:
+            percent = round(100 * self._preparing)
+            text = _("{text} (The volume is being prepared: {percent} %)").format(text=text, percent=percent)
+        self._run.say(text)
+
+    # The worker
+
+    def _worker_changed(self) -> None:
+        hello = self._client.hello
+        if hello is not None:
+            self._device.show_devices(hello["devices"])
+        if self._client.state == "ready" and not self._model.is_listed:
+            self._model.refresh()
+
+    def _prepare(self) -> None:
+        """Encode ahead, where the worker can start without asking the user anything."""
+        from MomentumSegLib import installation
+        from MomentumSegLib.settings import load_settings
+
+        request = self._request()
+        if request is None or self.controller.phase.is_busy or self._model.problem():
+            return
+        if not installation.is_ready(load_settings()):
+            return
+        wanted = EncodingRequest(request.volume_id, request.plane, request.model, request.device)
+        self._encoding.want(wanted, self._drawing.slice_on_screen())
+
+    def _encoded(self, fraction: float | None) -> None:
+        self._preparing = fraction
+        if self._parameters is not None:
+            self._show_run()
+
+    def _worker_failed(self, failure: Any) -> None:
+        logging.error("MomentumSeg: %s", failure.sentence)
+        self.said(failure.sentence)
+
+    # The run
+
+    def apply(self) -> None:
+        """Start a run; the first time, what the worker needs is offered for installation."""
+        from MomentumSegLib.installation_dialog import ensure_installed
+
+        self.refresh()
+        request, problem = self._request(), self._problem()
+        if request is None or problem:
+            self.said(problem)
+            return
+        if not ensure_installed(self._widget.window()):
+            self.said(_("Packages are missing: press Apply again to install them."))
+            return
+        shared_client()
+        self._encoding.stop()
+        try:
+            self.controller.apply(request)
+        except UserError as error:
+            self.said(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=_("MomentumSeg"))
+
+    def _apply_by_key(self) -> None:
+        if not self.controller.phase.is_busy:
+            self._run.press()
+
+    # What the controller tells (RunView)
+
+    def phase_changed(self, phase: Phase) -> None:
+        self._drawing.set_running(phase.is_busy)
+        if self._parameters is not None:
+            self._show_run()
+        else:
+            self._run.show(phase, "", has_result=False)
+
+    def progressed(self, fraction: float, remaining_seconds: float | None) -> None:
+        self._run.show_progress(fraction, remaining_seconds)
+
+    def said(self, sentence: str) -> None:
+        self._news = sentence
+        self._run.say(sentence)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._results.take(outcome)
+        self.refresh()
+
+    def failed(self, kind: str, sentence: str, reason: str) -> None:
+        """A run could not be done: the user asked for it, so it is said in a window too."""
+        logging.error("MomentumSeg: %s", sentence)
+        slicer.util.errorDisplay(sentence, windowTitle=_("MomentumSeg"))
+
+
+def _id_of(node: Any) -> str:
+    return "" if node is None else node.GetID()
