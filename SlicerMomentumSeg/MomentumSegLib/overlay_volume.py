@@ -1,0 +1,63 @@
+"""Scalar volumes that show arrays of the worker: made once, updated in place, in the place of a volume's voxels."""
+
+from __future__ import annotations
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonDataModel import vtkImageData
+
+from MomentumSegLib.slice_geometry import nodes_of_class
+from MomentumSegLib.volume_data import VolumeGeometry, linear_transform_to_world, vtk_matrix
+
+
+def find_overlay(scene: object, role: str, source_node_id: str | None = None) -> object | None:
+    """The volume node with an attribute ``role``; of one source volume, when given."""
+    for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode"):
+        if node.GetAttribute(role) is None:
+            continue
+        if source_node_id is None or node.GetNodeReferenceID(role) == source_node_id:
+            return node
+    return None
+
+
+def new_overlay(scene: object, role: str, name: str, source: VolumeGeometry) -> object:
+    """New, empty scalar volume node of a source volume, found again by `find_overlay`."""
+    node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    node.UnRegister(None)
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetAttribute(role, "1")
+    node = scene.AddNode(node)
+    node.SetNodeReferenceID(role, source.node_id)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def set_overlay_voxels(node: object, voxels: np.ndarray, origin: tuple[int, int, int], source: VolumeGeometry) -> None:
+    """Show (K, J, I) float32 voxels whose first is voxel (k, j, i) ``origin`` of a source volume.
+
+    The node goes under the source's transform, so that it moves with it. Voxels of the same shape are written in place.
+    """
+    scene = node.GetScene()
+    source_node = scene.GetNodeByID(source.node_id)
+    node.SetAndObserveTransformNodeID(source_node.GetTransformNodeID() if source_node is not None else None)
+    shift = np.eye(4)
+    shift[:3, 3] = origin[::-1]
+    local = np.linalg.solve(linear_transform_to_world(node), source.ijk_to_ras) @ shift
+    was_modifying = node.StartModify()
+    node.SetIJKToRASMatrix(vtk_matrix(local))
+    image = node.GetImageData()
+    if image is not None and image.GetDimensions() == voxels.shape[::-1]:
+        shown = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(voxels.shape)
+        shown[...] = voxels
+        image.GetPointData().GetScalars().Modified()
+        image.Modified()
+    else:
+        node.SetAndObserveImageData(_image(voxels))
+    node.EndModify(was_modifying)
+
+
+def _image(voxels: np.ndarray) -> vtkImageData:
+    image = vtkImageData()
+    image.SetDimensions(*voxels.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.asarray(voxels, dtype=np.float32).ravel(), deep=True))
+    return image

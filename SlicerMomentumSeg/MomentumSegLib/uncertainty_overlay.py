@@ -1,0 +1,134 @@
+"""Where the result is uncertain: a colour overlay on the slices, with a legend."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from MomentumSegLib.overlay_volume import find_overlay, new_overlay, set_overlay_voxels
+from MomentumSegLib.slice_foreground import hide_from_foreground, is_in_foreground, show_in_foreground
+from MomentumSegLib.volume_data import VolumeGeometry
+
+_ROLE = "MomentumSegUncertaintyOf"
+_COLOR_ROLE = "MomentumSegUncertaintyColors"
+_LEGEND_TAG = "ColorLegendDisplay"
+# Below this the overlay is transparent: it is half of the smallest value that the worker sends.
+_LOWEST_SHOWN = 0.5 / 255
+
+
+class UncertaintyOverlay:
+    """The uncertainty of one volume's segmentation as a volume in [0, 1], known by its node's ID.
+
+    An overlay that was saved with the scene is found again.
+
+    Args:
+        scene: the MRML scene.
+        volume_node_id: of the segmented volume.
+    """
+
+    def __init__(self, scene: object, volume_node_id: str) -> None:
+        self._scene = scene
+        self._volume_node_id = volume_node_id
+        self._opacity = 0.6
+
+    @property
+    def node(self) -> object | None:
+        """The overlay's volume node, or None when there is none."""
+        return find_overlay(self._scene, _ROLE, self._volume_node_id)
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether a slice view shows the overlay."""
+        node = self.node
+        return node is not None and is_in_foreground(self._scene, node.GetID())
+
+    @property
+    def opacity(self) -> float:
+        """0 to 1; takes effect where the overlay is shown."""
+        return self._opacity
+
+    @opacity.setter
+    def opacity(self, opacity: float) -> None:
+        self._opacity = min(1.0, max(0.0, float(opacity)))
+        if self.is_visible:
+            self.show()
+
+    def update(self, volume: VolumeGeometry, uncertainty: np.ndarray, origin: tuple[int, int, int]) -> object:
+        """Have the overlay hold a result's uncertainty; it is shown when it was. Returns its node.
+
+        Args:
+            volume: the segmented volume.
+            uncertainty: (K, J, I) uint8 crop, 0 to 255 for 0 to 1; zero outside it.
+            origin: (k, j, i) of its first voxel.
+        """
+        node = self.node
+        if node is None:
+            node = new_overlay(self._scene, _ROLE, f"{volume.name} uncertainty", volume)
+        if not uncertainty.size:
+            uncertainty, origin = np.zeros((1, 1, 1), dtype=np.uint8), (0, 0, 0)
+        set_overlay_voxels(node, uncertainty.astype(np.float32) / 255, origin, volume)
+        self._set_colors(node)
+        return node
+
+    def show(self) -> None:
+        """Show the overlay and its legend in all slice views; nothing where there is no overlay."""
+        node = self.node
+        if node is not None:
+            show_in_foreground(self._scene, node.GetID(), self._opacity)
+            self._show_legend(node, True)
+
+    def hide(self) -> None:
+        """Show in the slice views what was there before."""
+        node = self.node
+        if node is not None:
+            hide_from_foreground(self._scene, node.GetID())
+            self._show_legend(node, False)
+
+    def remove(self) -> None:
+        """Take the overlay, its legend and its colours out of the scene."""
+        node = self.node
+        if node is None:
+            return
+        self.hide()
+        displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+        colors = node.GetNodeReference(_COLOR_ROLE)
+        for unwanted in (node, *displays, colors):
+            if unwanted is not None and unwanted.GetScene() is self._scene:
+                self._scene.RemoveNode(unwanted)
+
+    def _set_colors(self, node: object) -> None:
+        display = node.GetScalarVolumeDisplayNode()
+        colors = node.GetNodeReference(_COLOR_ROLE)
+        if colors is None:
+            colors = self._scene.CreateNodeByClass("vtkMRMLColorTableNode")
+            colors.UnRegister(None)
+            colors.SetName("Uncertainty")
+            colors.SetHideFromEditors(True)
+            colors.SetTypeToIron()
+            colors = self._scene.AddNode(colors)
+            node.SetNodeReferenceID(_COLOR_ROLE, colors.GetID())
+        display.SetAndObserveColorNodeID(colors.GetID())
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(0.0, 1.0)
+        display.SetAutoThreshold(False)
+        display.SetThreshold(_LOWEST_SHOWN, 1.0)
+        display.SetApplyThreshold(True)
+        display.SetInterpolate(True)
+
+    def _show_legend(self, node: object, visible: bool) -> None:
+        legend = _legend(node, create=visible)
+        if legend is not None:
+            legend.SetVisibility(visible)
+
+
+def _legend(node: object, *, create: bool) -> object | None:
+    """The colour legend of a volume node; None without one, or where the host has no legends (no Colors module)."""
+    if not hasattr(slicer, "vtkSlicerColorLogic") or not node.GetScene().GetClassNameByTag(_LEGEND_TAG):
+        return None
+    logic = slicer.vtkSlicerColorLogic
+    legend = logic.GetColorLegendDisplayNode(node)
+    if legend is None and create:
+        legend = logic.AddDefaultColorLegendDisplayNode(node)
+        if legend is not None:
+            legend.SetTitleText("Uncertainty")
+    return legend
