@@ -60,7 +60,7 @@ class BackgroundEncoding:
             self._sender.ensure(
                 request.volume_id,
                 lambda warnings: self._sent(request, first_slice),
-                lambda sentence: logging.info("MomentumSeg: volume not encoded ahead: %s", sentence),
+                self._not_sent,
             )
         except UserError as error:
             logging.info("MomentumSeg: volume not encoded ahead: %s", error)
@@ -96,6 +96,11 @@ class BackgroundEncoding:
     def _progress(self, job: Job, fraction: float | None) -> None:
         if self._job is job:
             self._on_progress(fraction)
+
+    def _not_sent(self, failure: Failure) -> None:
+        logging.info("MomentumSeg: volume not encoded ahead: %s", failure.sentence)
+        if failure.kind == "start":
+            self._on_failed(failure)
 
     def _done(self, job: Job, interrupted: bool) -> None:
         """An interrupted encoding is asked for again by the next `want`."""

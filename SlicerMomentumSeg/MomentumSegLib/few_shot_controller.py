@@ -216,7 +216,7 @@ class FewShotController:
             self._send_volumes(run, volume_ids[1:])
 
         try:
-            self._sender.ensure(volume_ids[0], sent, lambda sentence: self._fail(run, "user", sentence))
+            self._sender.ensure(volume_ids[0], sent, lambda failure: self._failure(run, failure))
         except UserError as error:
             self._fail(run, "user", str(error))
 
@@ -322,7 +322,7 @@ class FewShotController:
             return
         if failure.log:
             logging.error("MomentumSeg: %s (log: %s)", failure.sentence, failure.log)
-        self._fail(run, failure.kind, failure.sentence, getattr(failure, "reason", ""))
+        self._fail(run, failure.kind, failure.sentence, failure.reason)
 
     def _fail(self, run: _Run, kind: str, sentence: str, reason: str = "") -> None:
         if self._run is not run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +15,27 @@ OnArrays = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], None]
 class Failure(Protocol):
     """Why a job did not succeed: kind is "cancelled", "user", "crashed", "start" or "protocol"."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+    @property
+    def log(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A :class:`Failure` that is found on this side, before the worker is asked."""
+
     sentence: str
-    log: str
+    kind: str = "user"
+    log: str = ""
+    reason: str = ""
 
 
 class Job(Protocol):
@@ -39,6 +58,8 @@ class Client(Protocol):
 
     @property
     def hello(self) -> Any: ...
+
+    def start(self) -> None: ...
 
     def request(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,9 +21,10 @@ class SceneWatch:
         self._on_removed = on_removed
         self._on_close = on_close
         self._watched: set[str] = set()
+        # The scene must not keep this object alive: it may be closed, as the last of all, when Python ends.
         self._tags = [
-            scene.AddObserver(scene.NodeRemovedEvent, self._node_removed),
-            scene.AddObserver(scene.StartCloseEvent, self._close),
+            scene.AddObserver(scene.NodeRemovedEvent, _weakly(self._node_removed)),
+            scene.AddObserver(scene.StartCloseEvent, _weakly(self._close)),
         ]
 
     def watch(self, node_ids: Iterable[str]) -> None:
@@ -42,3 +44,14 @@ class SceneWatch:
     def _close(self, caller: Any, event: str) -> None:
         self._watched.clear()
         self._on_close()
+
+
+def _weakly(method: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    reference = weakref.WeakMethod(method)
+
+    def call(caller: Any, event: str) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(caller, event)
+
+    return call

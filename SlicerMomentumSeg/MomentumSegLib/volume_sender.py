@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.interfaces import Client, Failure, Job
+from MomentumSegLib.interfaces import Client, Failure, Job, Problem
 from MomentumSegLib.ticks import Ticks
-from MomentumSegLib.translation import tr as _
 from MomentumSegLib.volume_data import VolumeData, copy_in_pieces, volume_fingerprint
 
 OnSent = Callable[[Sequence[str]], None]
-OnProblem = Callable[[str], None]
+OnProblem = Callable[[Failure], None]
 
 
 @dataclass
@@ -49,7 +48,7 @@ class VolumeSender:
         return node is not None and self._known.get(node_id) == (self._client.generation, volume_fingerprint(node))
 
     def ensure(self, node_id: str, on_sent: OnSent, on_problem: OnProblem) -> None:
-        """Have the worker know a volume, then call ``on_sent(warnings)``, or ``on_problem(sentence)``.
+        """Have the worker know a volume, then call ``on_sent(warnings)``, or ``on_problem(failure)``.
 
         A request that ``on_sent`` makes reaches the worker after the volume. Raises `UserError` for a volume that
         cannot be used.
@@ -122,9 +121,9 @@ class VolumeSender:
             del self._known[node_id]
         if failure.kind != "cancelled":
             for _on_sent, on_problem in sending.waiting:
-                on_problem(failure.sentence)
+                on_problem(failure)
 
     def _end(self, node_id: str, sending: _Sending, sentence: str) -> None:
         self._sending.pop(node_id, None)
         for _on_sent, on_problem in sending.waiting:
-            on_problem(sentence or _("The volume cannot be read."))
+            on_problem(Problem(sentence))
