@@ -56,12 +56,6 @@ PUBLIC_SCANS = (
         "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93",
         "donated to 3D Slicer by the person in it, to be used without restrictions",
     ),
-    PublicScan(
-        "CTACardio",
-        "CTA-cardio.nrrd",
-        "3b0d4eb1a7d8ebb0c5a89cc0504640f76a030b4e869e33ff34c564c3d3b88ad2",
-        "sample data of 3D Slicer",
-    ),
 )
 
 

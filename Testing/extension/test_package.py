@@ -1,4 +1,4 @@
-"""The package that users install: complete, loadable by Slicer, and free of what would collide with other extensions."""
+"""The package that users install: complete, loadable by Slicer, and with no name that another extension could have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from packing import DESCRIPTION, MODULES, ROOT, Package, expected_files, pack, t
 pytestmark = pytest.mark.slow
 
 # Names that Slicer, its Python or other extensions use on the same search path.
-TAKEN_NAMES = {"Logic", "Testing", "Resources", "Lib", "lib", "utils", "tests", "Standalone", "worker", "cli", "resources"}
+TAKEN_NAMES = {
+    "Logic",
+    "Testing",
+    "Resources",
+    "Lib",
+    "lib",
+    "utils",
+    "tests",
+    "Standalone",
+    "worker",
+    "cli",
+    "resources",
+}
 
 
 def test_package_holds_the_tracked_files_and_nothing_else(a_package: Package) -> None:
