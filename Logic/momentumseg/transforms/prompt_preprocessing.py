@@ -141,26 +141,6 @@ class SliceTransform:
         rows, columns = self._mask_positions()
         return (linear_matrix(rows, self.mask_size) @ values @ linear_matrix(columns, self.mask_size).T).numpy()
 
-    def logits_from_slice(self, values: np.ndarray, outside: float) -> np.ndarray:
-        """Values of the slice ``(rows, columns)`` at the centres of the logits ``(4h, 4h)``, float32, as mask prompt.
-
-        Args:
-            values: for example +10 on an existing mask and -10 beside it.
-            outside: value of the padding.
-        """
-        if values.shape != self.slice_shape:
-            raise InputError(f"The mask has the shape {values.shape}, the slice {self.slice_shape}; give equal ones.")
-        cell = self.image_size / self.mask_size
-        centres = (np.arange(self.mask_size) + 0.5) * cell - 0.5
-        place = self.from_network(np.stack((centres, centres), axis=-1)).astype(np.float64)
-        rows, columns = place[:, 1], place[:, 0]
-        slice_values = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        down, across = linear_matrix(rows, self.slice_shape[0]), linear_matrix(columns, self.slice_shape[1])
-        sampled = (down @ slice_values @ across.T).numpy()
-        sampled[centres > self.resized_shape[0] - 0.5] = outside
-        sampled[:, centres > self.resized_shape[1] - 0.5] = outside
-        return sampled
-
     def _mask_positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the slice's voxel centres in the grid of the logits."""
         cell = self.image_size / self.mask_size
@@ -206,7 +186,7 @@ class PromptPreprocessing:
             raise InputError(f"There is no preprocessing named {kind!r}; choose one of {', '.join(KINDS)}.")
         return cls(kind, image_size, mask_size, **KINDS[kind])
 
-    def fit_window(self, array: np.ndarray) -> IntensityWindow | None:
+    def fit(self, array: np.ndarray) -> IntensityWindow | None:
         """The window that :meth:`prepare` wants for slices of this volume; None where each slice stands alone.
 
         Raises:
@@ -225,7 +205,7 @@ class PromptPreprocessing:
 
         Args:
             slice2d: ``(rows, columns)``, any real type; voxels that are not numbers count as dark.
-            intensity: of the whole volume, see :meth:`fit_window`; without it the slice alone decides.
+            intensity: of the whole volume, see :meth:`fit`; without it the slice alone decides.
             spacing: (between rows, between columns) in mm; where the aspect is kept, it is that of the body.
 
         Returns:

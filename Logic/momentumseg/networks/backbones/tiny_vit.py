@@ -26,12 +26,27 @@ _RANGE_EPSILON = 1e-6
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, then batch normalisation, under the published names ``c`` and ``bn``."""
+    """Convolution without bias, then batch normalisation, under the published names ``c`` and ``bn``.
+
+    In evaluation the normalisation is part of the filters: one pass less over large maps.
+    """
+
+    c: nn.Conv2d
+    bn: nn.BatchNorm2d
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.add_module("c", nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False))
         self.add_module("bn", nn.BatchNorm2d(outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        if self.training:
+            return super().forward(features)
+        mean, variance = self.bn.get_buffer("running_mean"), self.bn.get_buffer("running_var")
+        scale = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
+        filters, bias = self.c.weight * scale[:, None, None, None], self.bn.bias - mean * scale
+        return functional.conv2d(features, filters, bias, self.c.stride, self.c.padding, groups=self.c.groups)  # type: ignore[arg-type]
 
 
 class PatchEmbedding(nn.Module):
@@ -101,7 +116,7 @@ class WindowAttention(nn.Module):
         windows, count, channels = cells.shape
         grouped = self.qkv(self.norm(cells)).view(windows, count, self.heads, -1).transpose(1, 2)
         query, key, value = grouped.chunk(3, dim=-1)
-        bias = self.attention_biases[:, self.attention_bias_indices]
+        bias = self.attention_biases[None, :, self.attention_bias_indices]  # fused attention wants all four axes
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
         return self.proj(attended.transpose(1, 2).reshape(windows, count, channels))
 

@@ -186,11 +186,12 @@ def _relative_table(positions: Tensor, cells: int) -> Tensor:
 def _attend(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Softmax attention ``(G, N, C)`` with the bias ``rows + columns``, made for a few of the G groups at a time."""
     groups, count, _ = query.shape
+    rows, columns = rows.contiguous(), columns.contiguous()  # so that their sum, which is large, needs no copy
     step = max(1, _BIAS_ELEMENTS // (count * count))
     attended = []
     for start in range(0, groups, step):
         part = slice(start, start + step)
-        bias = (rows[part, ..., None] + columns[part, ..., None, :]).view(-1, count, count)
+        bias = (rows[part, ..., None] + columns[part, ..., None, :]).reshape(-1, count, count)
         attended.append(
             functional.scaled_dot_product_attention(
                 query[None, part], key[None, part], value[None, part], attn_mask=bias[None]
