@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import types
 
-from momentumseg_standalone.ctk_widgets import collapsible, sliders
-from momentumseg_standalone.mrml_widgets import base, node_combo_box
+from momentumseg_standalone.ctk_widgets import buttons, collapsible, dialogs, paths, ranges, sliders, spin_boxes
+from momentumseg_standalone.mrml_widgets import base, node_combo_box, segment_widgets
+from momentumseg_standalone.mrml_widgets import sliders as mrml_sliders
 from momentumseg_standalone.pythonqt.registry import classes_of_ctk, register_widget_class
 from momentumseg_standalone.pythonqt.rules import is_stand_in
 
-_WIDGET_FILES = (collapsible, sliders, base, node_combo_box)
+_WIDGET_FILES = (
+    buttons,
+    collapsible,
+    dialogs,
+    paths,
+    ranges,
+    sliders,
+    spin_boxes,
+    base,
+    node_combo_box,
+    segment_widgets,
+    mrml_sliders,
+)
 
 
 def register_stand_ins() -> None:
