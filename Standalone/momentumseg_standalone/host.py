@@ -75,6 +75,10 @@ def start_host(*, testing: bool = False, module_folders: list[Path] | None = Non
     installation.install_all()
     from PySide6 import QtWidgets
 
+    from momentumseg_standalone.stand_ins import register_stand_ins
+
+    register_stand_ins()
+
     if QtWidgets.QApplication.instance() is None:
         application = QtWidgets.QApplication(sys.argv[:1])
         application.setApplicationName("MomentumSeg")

@@ -32,6 +32,8 @@ _DRAWINGS = {
     "remove": '<path d="M4 12h16"/>',
     "visible": '<path d="M2 12c5-8 15-8 20 0-5 8-15 8-20 0z"/><circle cx="12" cy="12" r="3" fill="currentColor"/>',
     "hidden": '<path d="M2 12c5 6 15 6 20 0M5 15l-2 3M12 17v3M19 15l2 3"/>',
+    "fit": '<path d="M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7"/>',
+    "maximize": '<path d="M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"/>',
     "surface": '<path d="m12 2 9 5v10l-9 5-9-5V7zM12 12l9-5M12 12 3 7M12 12v10"/>',
 }
 

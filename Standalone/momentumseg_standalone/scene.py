@@ -1,4 +1,4 @@
-"""The scene of the stand-alone application: Slicer's own scene and logics, made in the order in which Slicer makes them."""
+"""The scene of the stand-alone application: Slicer's own scene and logics, made in Slicer's order."""
 
 from __future__ import annotations
 
@@ -85,10 +85,11 @@ def _make_module_logics(scene: Any, application_logic: Any) -> dict[str, Any]:
 
 
 def _set_home(application_logic: Any, folder: Path) -> None:
-    """Slicer reads colour tables from its home folder. Label maps want the one of this name, which the wheel lacks."""
+    """Slicer reads colour tables from its home folder. Label maps and segments want these, which the wheel lacks."""
     colors = folder / "share" / "ColorFiles"
     colors.mkdir(parents=True, exist_ok=True)
-    (colors / "GenericColors.txt").write_text(_color_table(), encoding="ascii")
+    for name in ("GenericColors.txt", "GenericAnatomyColors.txt"):
+        (colors / name).write_text(_color_table(), encoding="ascii")
     application_logic.SetHomeDirectory(str(folder))
     application_logic.SetShareDirectory("share")
 

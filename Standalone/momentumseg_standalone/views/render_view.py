@@ -6,6 +6,7 @@ window is what a person sees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class RenderView(QtWidgets.QWidget):
         self._events = InteractorEvents(self._interactor, self.devicePixelRatioF)
         self._image = QtGui.QImage()
         self._paused = 0
+        self._overlays: list[Callable[[QtGui.QPainter], None]] = []  # drawn on top, without drawing the view anew
         self._timer = QtCore.QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.forceRender)
@@ -87,6 +89,8 @@ class RenderView(QtWidgets.QWidget):
             painter.fillRect(self.rect, Qt.GlobalColor.black)
         else:
             painter.drawImage(self.rect, self._image)
+        for overlay in self._overlays:
+            overlay(painter)
         painter.end()
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:

@@ -101,8 +101,6 @@ class qMRMLSliceView(RenderView):
     def _release(self) -> None:
         self._slice_logic.RemoveObserver(self._logic_tag)
         self._style.SetInteractor(None)
-        self._style.SetDisplayableManagers(None)
-        self._group.SetMRMLDisplayableNode(None)
         super()._release()
 
 

@@ -82,7 +82,7 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         self._position = QtWidgets.QLabel()
         self._position.setMinimumWidth(self._position.fontMetrics().horizontalAdvance("S: 0000.0 mm"))
         self._position.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        fit = self._bar.tool_button("⤢", "Fit the view to the volume")
+        fit = self._bar.tool_button("fit", "Fit the view to the volume")
         fit.clicked.connect(self.fitSliceToBackground)
         self._bar.add(self._orientation)
         self._bar.add(self._slider, 1)

@@ -79,6 +79,4 @@ class qMRMLThreeDView(RenderView):
 
     def _release(self) -> None:
         self._style.SetInteractor(None)
-        self._style.SetDisplayableManagers(None)
-        self._group.SetMRMLDisplayableNode(None)
         super()._release()

@@ -26,7 +26,7 @@ class qMRMLThreeDWidget(QtWidgets.QWidget):
         self.setObjectName(f"qMRMLThreeDWidget{view_node.GetLayoutName()}")
         self._view = qMRMLThreeDView(view_node, application_logic, self)
         self._bar = ViewBar(view_node.GetLayoutLabel(), view_node.GetLayoutColor(), "3D view")
-        center = self._bar.tool_button("⤢", "Fit the 3D view to what is shown")
+        center = self._bar.tool_button("fit", "Fit the 3D view to what is shown")
         center.clicked.connect(self._view.resetCamera)
         self._bar.add(QtWidgets.QLabel("3D"))
         self._bar.add_stretch()

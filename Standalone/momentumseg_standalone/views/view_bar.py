@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
+from momentumseg_standalone import icons
+
 _HEIGHT = 24
 
 
@@ -27,7 +29,7 @@ class ViewBar(QtWidgets.QFrame):
         self._layout.setContentsMargins(0, 0, 2, 0)
         self._layout.setSpacing(4)
         self._layout.addWidget(_letter_label(letter, color))
-        self._maximize = self.tool_button("⛶", "Show this view alone, or all views again")
+        self._maximize = self.tool_button("maximize", "Show this view alone, or all views again")
         self._maximize.clicked.connect(self.maximizeRequested)
         self._layout.addWidget(self._maximize)
 
@@ -38,9 +40,10 @@ class ViewBar(QtWidgets.QFrame):
     def add_stretch(self) -> None:
         self._layout.insertStretch(self._layout.count() - 1, 1)
 
-    def tool_button(self, text: str, tip: str) -> QtWidgets.QToolButton:
+    def tool_button(self, icon: str, tip: str) -> QtWidgets.QToolButton:
         button = QtWidgets.QToolButton(self)
-        button.setText(text)
+        button.setIcon(icons.icon(icon))
+        button.setIconSize(QtCore.QSize(14, 14))
         button.setToolTip(tip)
         button.setAccessibleName(tip)
         button.setAutoRaise(True)

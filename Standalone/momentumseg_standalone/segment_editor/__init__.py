@@ -1,0 +1,1 @@
+"""The segment editor: `qMRMLSegmentEditorWidget` and its effects, on Slicer's own vtkSlicerSegmentEditorLogic."""
