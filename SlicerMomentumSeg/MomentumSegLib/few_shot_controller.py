@@ -296,19 +296,17 @@ class FewShotController:
                 self._fail(run, "user", problem)
         if written is not None:
             self._outcomes[run.request.segmentation_id] = written
-            self._ticks.later(lambda: self._show(run, written, arrays))
+            self._ticks.later(lambda: self._finish(run, written))
 
-    def _show(self, run: _Run, outcome: Outcome, arrays: Mapping[str, np.ndarray]) -> None:
-        """Show the uncertainty and the measurements; the segments are written already."""
+    def _finish(self, run: _Run, outcome: Outcome) -> None:
+        """Measure; the segments are written already."""
         if self._run is not run:
             return
-        try:
-            self._writer.show(outcome, run.slices, arrays)
-        except UserError as error:
-            run.warnings.append(str(error))
-        finally:
-            self._run = None
-            self._enter(Phase.IDLE)
+        self._run = None
+        self._watch.watch(())
+        self._writer.measure(outcome)
+        self._ticks.later(lambda: self._writer.finish_surface(outcome))
+        self._enter(Phase.IDLE)
         self._view.said(" ".join([outcome.sentence, *outcome.sentences, *run.warnings]))
         self._view.finished(outcome)
 

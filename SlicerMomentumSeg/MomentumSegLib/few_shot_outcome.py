@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,54 +13,43 @@ from MomentumSegLib.drawn_slices import DrawnSlices
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_request import FewShotRequest, Region, Supports, Target
 from MomentumSegLib.interfaces import UndoStack
-from MomentumSegLib.segmentation_output import Result, write_result
+from MomentumSegLib.results_table import ResultRow, result_rows, update_results_table
+from MomentumSegLib.segmentation_output import Result, Written, update_surface, write_result
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One line of the results.
-
-    Attributes:
-        segment_id, name: of the segment.
-        label: its number in the run, as the worker knows it.
-        volume_ml: of the segment as the method found it.
-        uncertainty: mean over the segment and its surroundings, 0 to 1; None where it is not known.
-    """
-
-    segment_id: str
-    name: str
-    label: int
-    volume_ml: float
-    uncertainty: float | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """A finished run.
 
     Attributes:
         request: that was run.
-        measurements: of each segment.
+        rows: measurements of each segment, as they are in the scene now.
+        labels: number of each segment in the run, by segment ID.
+        names: of the segments, by segment ID.
         next_slice: that helps most when drawn; None: nothing to suggest.
         uncertainty_of_slice: mean uncertainty by slice index.
+        uncertainty: (K, J, I) uint8 crop, 0 to 255 for 0 to 1.
+        uncertainty_origin: (k, j, i) of its first voxel.
         seconds: that the worker took.
         changed: whether any segment changed.
         sentence: what came of it, for the status line.
         sentences: further ones, for example about segments that were deleted meanwhile.
-        values: of the worker's result.
     """
 
     request: FewShotRequest
-    measurements: tuple[Measurement, ...]
+    rows: tuple[ResultRow, ...]
+    labels: Mapping[str, int]
+    names: Mapping[str, str]
     next_slice: int | None
     uncertainty_of_slice: Mapping[int, float]
+    uncertainty: np.ndarray
+    uncertainty_origin: tuple[int, int, int]
     seconds: float
     changed: bool
     sentence: str
     sentences: tuple[str, ...]
-    values: Mapping[str, Any]
 
 
 class OutcomeWriter:
@@ -95,7 +85,7 @@ class OutcomeWriter:
         node = self._scene.GetNodeByID(request.segmentation_id)
         if volume_node is None or node is None:
             raise UserError(_("The volume or the segmentation was deleted meanwhile; the result has no place to go."))
-        untouched = tracker.collect(slices.volume, request.plane).untouched
+        drawn = tracker.collect(slices.volume, request.plane)
         targets, save_state = self._with_new_segments(node, supports.targets)
         result = Result(
             labelmap=arrays["labelmap"],
@@ -104,7 +94,7 @@ class OutcomeWriter:
             slice_axis=slices.axis,
             names={target.segment_id: target.name for target in targets.values()},
             region=region,
-            untouched=untouched,
+            untouched=drawn.untouched,
         )
         written = write_result(
             node,
@@ -115,10 +105,27 @@ class OutcomeWriter:
             save_state=save_state,
         )
         tracker.remember_result(slices.volume, written.before, written.after, request.plane)
-        return _outcome(request, targets, values, bool(written.changed), written.sentences)
+        uncertainty = _by_number(values.get("label_uncertainty"))
+        rows = result_rows(
+            node,
+            slices.volume,
+            written.after,
+            {target.segment_id: uncertainty[label] for label, target in targets.items() if label in uncertainty},
+            Counter(support.segment_id for support in drawn.supports),
+        )
+        return _outcome(request, targets, values, arrays, rows, written)
 
-    def show(self, outcome: Outcome, slices: SliceGeometry, arrays: Mapping[str, np.ndarray]) -> None:
-        """Show the uncertainty. Raises `UserError` where the volume is gone."""
+    def measure(self, outcome: Outcome) -> None:
+        """Put the measurements into the segmentation's table, which is saved with the scene."""
+        node = self._scene.GetNodeByID(outcome.request.segmentation_id)
+        if node is not None:
+            update_results_table(node, outcome.rows)
+
+    def finish_surface(self, outcome: Outcome) -> None:
+        """Bring the 3D surface up to date where it is shown; takes a moment for a large organ."""
+        node = self._scene.GetNodeByID(outcome.request.segmentation_id)
+        if node is not None:
+            update_surface(node)
 
     def _with_new_segments(
         self, node: Any, targets: Mapping[int, Target]
@@ -141,32 +148,30 @@ def _outcome(
     request: FewShotRequest,
     targets: Mapping[int, Target],
     values: Mapping[str, Any],
-    changed: bool,
-    sentences: tuple[str, ...],
+    arrays: Mapping[str, np.ndarray],
+    rows: tuple[ResultRow, ...],
+    written: Written,
 ) -> Outcome:
-    volumes = _by_number(values.get("volume_ml"))
-    uncertainty = _by_number(values.get("label_uncertainty"))
-    measurements = tuple(
-        Measurement(target.segment_id, target.name, label, volumes.get(label, 0.0), uncertainty.get(label))
-        for label, target in targets.items()
-    )
     next_slice = values.get("next_slice")
     seconds = float(values.get("seconds") or 0.0)
     text = (
         _("Done in {seconds} s. Look through the slices; correct one that is wrong and apply again.")
-        if changed
+        if written.changed
         else _("Done in {seconds} s; the result is the same as before.")
     )
     return Outcome(
         request=request,
-        measurements=measurements,
+        rows=rows,
+        labels={target.segment_id: label for label, target in targets.items()},
+        names={target.segment_id: target.name for target in targets.values()},
         next_slice=None if next_slice is None else int(next_slice),
         uncertainty_of_slice=_by_number(values.get("mean_uncertainty")),
+        uncertainty=arrays.get("uncertainty", np.zeros((0, 0, 0), dtype=np.uint8)),
+        uncertainty_origin=_triple(values.get("uncertainty_origin") or (0, 0, 0)),
         seconds=seconds,
-        changed=changed,
+        changed=bool(written.changed),
         sentence=text.format(seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds)),
-        sentences=sentences,
-        values=dict(values),
+        sentences=written.sentences,
     )
 
 

@@ -20,6 +20,7 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.iterates_section import IteratesSection
 from MomentumSegLib.method_section import MethodSection
 from MomentumSegLib.model_section import ModelSection
 from MomentumSegLib.output_choice import OutputChoice
@@ -89,7 +90,14 @@ class Panel:
         self._drawing = DrawingSection(ui, self.controller, on_changed=self._user_changed, on_problem=self.said)
         self._region = RegionSection(ui, on_range=self._range_chosen)
         self._run = RunSection(ui, on_apply=self.apply, on_cancel=self.controller.cancel)
-        self._results = ResultsSection(ui, self.controller, self._client, on_problem=self.said)
+        self._results = ResultsSection(ui, self.controller, on_problem=self.said)
+        self._iterates = IteratesSection(
+            ui,
+            self.controller,
+            self._client,
+            slice_on_screen=self._drawing.slice_on_screen,
+            on_problem=self.said,
+        )
         window = slicer.util.mainWindow() or self._widget
         keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._drawing.go_to_suggested}
         self._shortcuts = Shortcuts(window, keys)
@@ -109,6 +117,7 @@ class Panel:
         """Another module is shown; a run goes on."""
         self._is_shown = False
         self._shortcuts.enable(False)
+        self._iterates.stop()
         self._editor.exit()
         self._disconnect_parameters()
 
@@ -128,6 +137,7 @@ class Panel:
 
     def scene_about_to_close(self) -> None:
         self._encoding.stop()
+        self._iterates.stop()
         self._disconnect_parameters()
 
     def scene_changed(self) -> None:
@@ -194,7 +204,10 @@ class Panel:
         self._show_region(slices)
         request = self._request()
         self._drawing.show(request, slices)
-        self._results.show(request, slices)
+        self._results.show(
+            request, slices, uncertainty=parameters.showUncertainty, opacity=parameters.uncertaintyOpacity
+        )
+        self._iterates.show(request, slices)
         self._show_run()
         self._prepare()
 

@@ -89,6 +89,21 @@ def find_results_table(segmentation_node: object) -> object | None:
     return None
 
 
+def rows_of(table_node: object) -> tuple[ResultRow, ...]:
+    """Rows that a table shows, also one that was loaded with a scene; none for a table of another shape."""
+    table = table_node.GetTable()
+    columns = [table.GetColumnByName(heading) for heading in HEADINGS]
+    if any(column is None for column in columns):
+        return ()
+    rows = []
+    for index in range(table.GetNumberOfRows()):
+        texts = [column.GetVariantValue(index).ToString() for column in columns]
+        segment, volume_ml, voxels, uncertainty, drawn = texts
+        mean = float(uncertainty) if uncertainty else None
+        rows.append(ResultRow(segment, float(volume_ml), int(float(voxels)), mean, int(float(drawn))))
+    return tuple(rows)
+
+
 def export_results(path: str | Path, rows: Sequence[ResultRow]) -> None:
     """Write rows as a CSV file that spreadsheets open; a file that is there is replaced only when all is written.
 

@@ -14,6 +14,7 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.phase import Phase
+from MomentumSegLib.results_table import find_results_table
 from MomentumSegLib.segment_voxels import oriented_image, read_segment
 from MomentumSegLib.segmentation_output import create_output_segmentation
 from MomentumSegLib.slice_geometry import nodes_of_class
@@ -186,7 +187,10 @@ def test_result_is_written_once_and_drawn_slices_stay(a_drawn_setting):
     assert a_drawn_setting.view.phases == [Phase.STARTING, Phase.RUNNING, Phase.WRITING, Phase.IDLE]
     outcome = a_drawn_setting.view.outcomes[0]
     assert outcome.next_slice == 7
-    assert [(m.name, m.volume_ml, m.uncertainty) for m in outcome.measurements] == [("Liver", 1.5, 0.25)]
+    (row,) = outcome.rows
+    assert (row.segment, row.voxels, row.mean_uncertainty, row.drawn_slices) == ("Liver", 120, 0.25, 1)
+    assert row.volume_ml == pytest.approx(120 * 0.016)
+    assert find_results_table(a_drawn_setting.segmentation).GetNumberOfRows() == 1
     assert a_drawn_setting.view.sentences[-1].startswith("Done in 0.5 s.")
 
 
