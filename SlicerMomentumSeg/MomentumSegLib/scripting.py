@@ -1,0 +1,119 @@
+"""Segmentation from a script, without the panel: blocks until the result is in the scene."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from MomentumSegLib.errors import UserError
+from MomentumSegLib.few_shot_controller import FewShotController
+from MomentumSegLib.few_shot_outcome import Outcome
+from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.interfaces import Client
+from MomentumSegLib.phase import Phase
+from MomentumSegLib.ticks import QueuedTicks
+
+DEFAULT_MODEL = "lmsnet-general"
+OnProgress = Callable[[float], None]
+
+
+class _Listener:
+    """Keeps how a run ended."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self.outcome: Outcome | None = None
+        self.problem = ""
+        self.last_sentence = ""
+
+    def phase_changed(self, phase: Phase) -> None:
+        """A script waits for the end only."""
+
+    def progressed(self, fraction: float, remaining_seconds: float | None) -> None:
+        if self._on_progress is not None:
+            self._on_progress(max(fraction, 0.0))
+
+    def said(self, sentence: str) -> None:
+        self.last_sentence = sentence
+
+    def finished(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def failed(self, kind: str, sentence: str, reason: str) -> None:
+        self.problem = sentence
+
+
+def segment(
+    volumeNode: Any,
+    segmentationNode: Any,
+    *,
+    model: str = DEFAULT_MODEL,
+    plane: str = "axial",
+    device: str = "auto",
+    sliceRange: tuple[int, int] | None = None,
+    regionNode: Any = None,
+    supportVolumeNode: Any = None,
+    supportSegmentationNode: Any = None,
+    onProgress: OnProgress | None = None,
+    client: Client | None = None,
+) -> Outcome:
+    """Segment a volume from the slices that are drawn in a segmentation, and write the result into it.
+
+    The segmentation's segments are the structures; each must be drawn on at least one slice of ``plane``, or be in
+    ``supportSegmentationNode``. The call returns when the result is in the scene. Window events are not processed
+    meanwhile, so it suits batch scripts; the panel does the same without blocking.
+
+    Args:
+        volumeNode: scalar volume to segment.
+        segmentationNode: drawn in; receives the result.
+        model: as in the panel's list, for example "lmsnet-general".
+        plane: of the drawn slices: "axial", "coronal" or "sagittal".
+        device: "auto", "cpu", "cuda:0", ...
+        sliceRange: first slice and the one behind the last; None: all.
+        regionNode: markups ROI; None: the whole volume.
+        supportVolumeNode, supportSegmentationNode: another, already segmented volume as example.
+        onProgress: called with the finished fraction.
+        client: of the worker; None: the application's.
+
+    Returns:
+        measurements, the next slice to draw and its sentence.
+
+    Raises:
+        UserError: nothing is drawn, a node cannot be used, or the worker failed; one sentence says why.
+    """
+    if volumeNode is None or segmentationNode is None:
+        raise UserError("Give a volume node and a segmentation node in which at least one slice is drawn.")
+    if client is None:
+        from MomentumSegLib.worker_session import shared_client
+
+        client = shared_client()
+    request = FewShotRequest(
+        volume_id=volumeNode.GetID(),
+        segmentation_id=segmentationNode.GetID(),
+        plane=plane,
+        model=model,
+        device=device,
+        slice_range=sliceRange,
+        region_id=regionNode.GetID() if regionNode is not None else "",
+        support_volume_id=supportVolumeNode.GetID() if supportVolumeNode is not None else "",
+        support_segmentation_id=supportSegmentationNode.GetID() if supportSegmentationNode is not None else "",
+    )
+    return _run_to_the_end(volumeNode.GetScene(), client, request, _Listener(onProgress))
+
+
+def _run_to_the_end(scene: Any, client: Any, request: FewShotRequest, listener: _Listener) -> Outcome:
+    ticks = QueuedTicks()
+    controller = FewShotController(scene, client, ticks, listener)
+    try:
+        controller.apply(request)
+        while controller.phase.is_busy:
+            ticks.run()
+            if not client.poll():
+                time.sleep(0.002)
+        ticks.run()
+    finally:
+        controller.close()
+    if listener.outcome is None:
+        raise UserError(listener.problem or listener.last_sentence or "The segmentation did not finish.")
+    return listener.outcome
