@@ -83,7 +83,8 @@ class Job:
     _on_result: OnArrays | None = field(default=None, repr=False)
     _on_error: Callable[[WorkerFailure], None] | None = field(default=None, repr=False)
     state: str = "queued"
-    _cancelled_at: float = field(default=0.0, repr=False)
+    _cancel_number: int = field(default=0, repr=False)
+    _cancel_read: float = field(default=0.0, repr=False)
 
     @property
     def is_active(self) -> bool:
@@ -341,12 +342,14 @@ class WorkerClient:
             self._fail(WorkerFailure("crashed", words, self._log))
 
     def _is_overdue(self, job: Job, now: float) -> bool:
+        """The grace period begins when the worker can read the wish, which may wait behind a large volume."""
         if job.state != "cancelling":
             return False
-        since = job._cancelled_at
-        if self._connection.has_unwritten:  # the wish to cancel waits behind a large volume
-            since = max(since, self._connection.last_write)
-        return now - since > self._grace_seconds
+        if not self._connection.is_written(job._cancel_number):
+            job._cancel_read = max(job._cancel_read, self._connection.last_write)
+        elif job._cancel_number:
+            job._cancel_number, job._cancel_read = 0, now
+        return now - job._cancel_read > self._grace_seconds
 
     def _ended(self) -> WorkerFailure:
         """What to say of a process that closed its output."""
@@ -400,12 +403,12 @@ class WorkerClient:
     def _cancel(self, job: Job) -> None:
         if self._jobs.get(job.id) is not job or job.state == "cancelling":
             return
-        self._connection.send({"kind": "cancel", "id": job.id})
+        job._cancel_number = self._connection.send({"kind": "cancel", "id": job.id})
+        job._cancel_read = time.monotonic()
         if self.state == "starting":  # nothing has begun: no need to wait for an answer
             del self._jobs[job.id]
             self._pending.append((job, CANCELLED))
         job.state = "cancelling"
-        job._cancelled_at = time.monotonic()
 
 
 def arrays_of(frame: protocol.Frame) -> dict[str, np.ndarray]:

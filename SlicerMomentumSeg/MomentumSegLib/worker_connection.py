@@ -79,15 +79,20 @@ class WorkerConnection:
         """Whether something that was sent has not reached the pipe yet."""
         return self._written < self._sent
 
+    def is_written(self, number: int) -> bool:
+        """Whether the frame to which `send` gave this number has reached the pipe."""
+        return self._written >= number
+
     @property
     def exit_code(self) -> int | None:
         """Of the process; negative is the signal that ended it. None while it runs, or was never started."""
         return None if self._process is None else self._process.poll()
 
-    def send(self, header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> None:
-        """Queue a frame. The arrays are not copied: leave them unchanged until the worker has answered."""
+    def send(self, header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> int:
+        """Queue a frame; returns its number. The arrays are not copied: leave them unchanged until the answer."""
         self._sent += 1
         self._outbox.put((dict(header), dict(arrays or {})))
+        return self._sent
 
     def close(self) -> None:
         """Close the worker's input when all is written; it ends by itself."""

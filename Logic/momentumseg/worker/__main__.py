@@ -50,7 +50,8 @@ def _serve(pipes: Pipes, log: str, idle_seconds: float) -> int:
 
     pipes.send({"kind": "ready", "devices": devices(), "capabilities": sorted(METHODS)})
     server.work()
-    return 0
+    logging.shutdown()
+    os._exit(0)  # taking torch apart would need seconds, for nothing
 
 
 def _failed(pipes: Pipes, log: str, reason: str, words: str) -> int:
