@@ -20,8 +20,8 @@ _registered: list[Any] = []  # the page, and the object that answers its buttons
 
 
 def register() -> None:
-    """Add the page to the settings dialog, once. Without a window there is no dialog and nothing is done."""
-    if _registered or slicer.util.mainWindow() is None:
+    """Add the page to the application's settings dialog, once. Without a window or such a dialog nothing is done."""
+    if _registered or slicer.util.mainWindow() is None or not hasattr(slicer.app, "settingsDialog"):
         return
     import ctk
 

@@ -110,11 +110,30 @@ def test_readable_size(size: int, text: str) -> None:
     assert weights_folder.readable_size(size) == text
 
 
-def test_without_a_window_no_page_is_added(an_application: SmallApplication) -> None:
+def test_page_is_added_to_the_settings_dialog_once(
+    an_application: SmallApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
     from MomentumSegLib import settings_panel
 
+    pages: list[tuple[str, object]] = []
+
+    class SettingsDialog:
+        def addPanel(self, label: str, page: object) -> None:
+            pages.append((label, page))
+
+    monkeypatch.setattr(settings_panel, "_registered", [])
     settings_panel.register()
-    assert settings_panel._registered == []
+    assert not pages, "without a window there is no settings dialog"
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: object())
+    settings_panel.register()
+    assert not pages, "nor in an application that has none"
+    monkeypatch.setattr(an_application, "settingsDialog", SettingsDialog, raising=False)
+    settings_panel.register()
+    settings_panel.register()
+    ((label, page),) = pages
+    assert label == "MomentumSeg"
+    assert slicer.util.findChild(page, "deleteModelsButton").text == "Delete all models\u2026"
 
 
 def test_every_control_has_a_tool_tip_and_a_name(a_panel) -> None:
