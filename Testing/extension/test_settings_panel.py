@@ -114,6 +114,7 @@ def test_page_is_added_to_the_settings_dialog_once(
     an_application: SmallApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import slicer
+
     from MomentumSegLib import settings_panel
 
     pages: list[tuple[str, object]] = []
