@@ -33,7 +33,8 @@ class Host:
         self._folder = Path(tempfile.mkdtemp(prefix="momentumseg-"))
         self.core = scene.make_scene_core(self._folder)
         slicer.mrmlScene = self.core.scene
-        slicer.modules, slicer.moduleNames = modules.Modules(), modules.ModuleNames()
+        self.modules = slicer.modules = modules.Modules()
+        slicer.moduleNames = modules.ModuleNames()
         self.app = slicer.app = application.qSlicerApplication(self.core, self._folder, testing=testing)
         self.module_manager = self.app._module_manager = modules.qSlicerModuleManager()
         self.app._io_manager = qSlicerIOManager(self.core)

@@ -15,6 +15,9 @@ def install_all() -> None:
     if "qt" in sys.modules:
         return
     _check_enums()
+    from momentumseg_standalone.reference_counts import keep_constants_alive
+
+    keep_constants_alive()
     from momentumseg_standalone.pythonqt import ctk_module, qt_module, registry
 
     sys.modules["qt"] = qt_module.make_qt_module()

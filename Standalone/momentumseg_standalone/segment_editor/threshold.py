@@ -152,7 +152,7 @@ class _Preview:
         self._actor.SetMapper(mapper)
         self._actor.VisibilityOff()
         self._layer = widget.sliceLogic().GetBackgroundLayer()
-        self._view._renderer.AddActor2D(self._actor)
+        self._view._renderer.AddViewProp(self._actor)
 
     def update(self, low: float, high: float, color: Any) -> None:
         reslice = self._layer.GetReslice()
@@ -165,5 +165,5 @@ class _Preview:
         self._view.scheduleRender()
 
     def remove(self) -> None:
-        self._view._renderer.RemoveActor2D(self._actor)
+        self._view._renderer.RemoveViewProp(self._actor)
         self._view.scheduleRender()

@@ -13,6 +13,7 @@ from momentumseg_standalone.mrml_widgets.base import qMRMLWidget
 from momentumseg_standalone.pythonqt.rules import stand_in
 from momentumseg_standalone.segment_editor.effect import qSlicerSegmentEditorAbstractEffect
 from momentumseg_standalone.segment_editor.islands import IslandsEffect
+from momentumseg_standalone.segment_editor.labelmaps import segment_mask
 from momentumseg_standalone.segment_editor.outlines import DrawEffect, ScissorsEffect
 from momentumseg_standalone.segment_editor.paint import EraseEffect, PaintEffect
 from momentumseg_standalone.segment_editor.panel import EditorPanel
@@ -123,7 +124,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node is None or node is self.sourceVolumeNode():
             return
         self._logic.SetSourceVolumeNode(node)
-        self._take_geometry()
+        self._take_geometry(anew=True)
         self.updateWidgetFromMRML()
 
     def setSourceVolumeNodeID(self, node_id: str) -> None:
@@ -325,13 +326,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._panel.undo.setEnabled(bool(self._logic.CanUndo()) and not self._read_only)
         self._panel.redo.setEnabled(bool(self._logic.CanRedo()) and not self._read_only)
 
-    def _take_geometry(self) -> None:
-        """A segmentation without voxels gets the geometry of the source volume."""
+    def _take_geometry(self, *, anew: bool = False) -> None:
+        """A segmentation without voxels gets the geometry of the source volume; ``anew``: in place of another one."""
         node, volume = self.segmentationNode(), self.sourceVolumeNode()
         if node is None or volume is None:
             return
+        segmentation = node.GetSegmentation()
         name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-        if not node.GetSegmentation().GetConversionParameter(name):
+        empty = all(segment_mask(node, segment_id) is None for segment_id in segmentation.GetSegmentIDs())
+        if not segmentation.GetConversionParameter(name) or (anew and empty):
             node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
 
     def _connect_panel(self) -> None:

@@ -83,7 +83,7 @@ class qMRMLSliceView(RenderView):
         self._actor = vtk.vtkActor2D()
         self._actor.SetMapper(self._mapper)
         self._actor.GetProperty().SetDisplayLocationToBackground()
-        self._renderer.AddActor2D(self._actor)
+        self._renderer.AddViewProp(self._actor)
         self._connect_image()
 
     def _connect_image(self) -> None:
