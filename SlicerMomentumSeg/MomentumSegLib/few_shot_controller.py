@@ -24,10 +24,12 @@ from MomentumSegLib.few_shot_request import (
     gather_supports,
     region_to_segment,
 )
+from MomentumSegLib.frames_run import FramesRun
 from MomentumSegLib.interfaces import Client, Failure, Job, UndoStack
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.result_preview import ResultPreview
 from MomentumSegLib.scene_watch import SceneWatch
+from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import Ticks
 from MomentumSegLib.translation import tr as _
@@ -57,6 +59,7 @@ class _Run:
     slices: SliceGeometry
     supports: Supports
     region: Region | None
+    frames: FramesRun | None = None
     preview: ResultPreview | None = None
     job: Job | None = None
     why_cancelled: str = ""
@@ -189,7 +192,9 @@ class FewShotController:
         other_node, other_drawn = self._other_supports(request)
         segmentation = self._scene.GetNodeByID(request.segmentation_id)
         supports = gather_supports(segmentation, collected.supports, other_node, other_drawn)
-        return _Run(request, slices, supports, region, warnings=list(collected.warnings))
+        sequence = volume_sequence(self._scene.GetNodeByID(request.volume_id)) if request.all_frames else None
+        frames = FramesRun.of(sequence) if sequence is not None else None
+        return _Run(request, slices, supports, region, frames, warnings=list(collected.warnings))
 
     def _other_supports(self, request: FewShotRequest) -> tuple[Any, Sequence[Any]]:
         if not (request.support_volume_id and request.support_segmentation_id):
@@ -208,7 +213,7 @@ class FewShotController:
         if self._run is not run:
             return
         if not volume_ids:
-            self._ask(run)
+            self._ask(run, run.request.volume_id)
             return
 
         def sent(warnings: Sequence[str]) -> None:
@@ -220,10 +225,10 @@ class FewShotController:
         except UserError as error:
             self._fail(run, "user", str(error))
 
-    def _ask(self, run: _Run) -> None:
+    def _ask(self, run: _Run, volume_id: str) -> None:
         request = run.request
         parameters = {
-            "volume": request.volume_id,
+            "volume": volume_id,
             "model": request.model,
             "device": request.device,
             "plane": request.plane,
@@ -231,7 +236,7 @@ class FewShotController:
             "slice_range": None if request.slice_range is None else list(request.slice_range),
             "box": None if run.region is None else [list(bounds) for bounds in reversed(run.region)],
             "consistency": None,
-            "keep_iterates": True,
+            "keep_iterates": volume_id == request.volume_id,
         }
         run.job = self._client.request(
             "segment",
@@ -247,6 +252,8 @@ class FewShotController:
         if self._run is not run or not self._phase.can_cancel:
             return
         self._running(run)
+        if run.frames is not None:
+            fraction, seconds = run.frames.fraction(fraction), None
         self._view.progressed(fraction, seconds)
 
     def _running(self, run: _Run) -> None:
@@ -262,6 +269,8 @@ class FewShotController:
         if self._run is not run or not self._phase.can_cancel:
             return
         self._running(run)
+        if run.frames is not None and run.frames.answers:
+            return  # of a frame that is not shown
         if run.preview is None:
             run.preview = self._new_preview(run)
         run.preview.show_slice(int(values["slice_index"]), tuple(values.get("origin") or (0, 0)), arrays.get("labels"))
@@ -276,9 +285,29 @@ class FewShotController:
         if self._phase is Phase.CANCELLING:  # the result overtook the wish to cancel
             self._end(run, run.why_cancelled)
             return
+        if run.frames is not None:
+            frame = run.frames.take(values, arrays)
+            if frame is not None:
+                self._ask_frame(run, run.frames, frame)
+                return
+            values, arrays = run.frames.answers[run.frames.shown]
         self._enter(Phase.WRITING)
         self._view.said(_("Writing the result ..."))
         self._ticks.later(lambda: self._write(run, values, arrays))
+
+    def _ask_frame(self, run: _Run, frames: FramesRun, frame: int) -> None:
+        """Have the worker segment another frame; it forgets it again afterwards."""
+        self._drop_preview(run)
+        done = _("Frame {done} of {count} is done.").format(done=len(frames.answers), count=frames.count)
+        self._view.said(done)
+        try:
+            volume = frames.sequence.read_frame(frame)
+        except UserError as error:
+            self._fail(run, "user", str(error))
+            return
+        self._sender.send(volume, lambda warnings: None, lambda failure: self._failure(run, failure))
+        self._ask(run, volume.node_id)
+        self._sender.forget(volume.node_id)
 
     def _write(self, run: _Run, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         if self._run is not run:
@@ -287,6 +316,8 @@ class FewShotController:
         written: Outcome | None = None
         problem = _("The result could not be written; the log says why.")
         try:
+            if run.frames is not None:
+                run.frames.check()
             tracker = self._tracker(run.request.segmentation_id)
             written = self._writer.write(run.request, run.slices, run.supports, run.region, tracker, values, arrays)
         except UserError as error:
@@ -296,7 +327,23 @@ class FewShotController:
                 self._fail(run, "user", problem)
         if written is not None:
             self._outcomes[run.request.segmentation_id] = written
-            self._ticks.later(lambda: self._finish(run, written))
+            self._write_frames(run, written, list(run.frames.waiting) if run.frames else [])
+
+    def _write_frames(self, run: _Run, outcome: Outcome, frames: list[int]) -> None:
+        """Write the frames that are not shown, one a step, then finish."""
+        if self._run is not run:
+            return
+        if not frames or run.frames is None:
+            self._ticks.later(lambda: self._finish(run, outcome))
+            return
+        request = run.request
+        try:
+            tracker, node = self._tracker(request.segmentation_id), self._scene.GetNodeByID(request.segmentation_id)
+            segments = {label: segment_id for segment_id, label in outcome.labels.items()}
+            run.frames.write(frames[0], node, run.slices, segments, run.region, tracker, request.plane)
+        except UserError as error:
+            run.warnings.append(str(error))
+        self._ticks.later(lambda: self._write_frames(run, outcome, frames[1:]))
 
     def _finish(self, run: _Run, outcome: Outcome) -> None:
         """Measure; the segments are written already."""

@@ -33,6 +33,7 @@ class FewShotRequest:
         slice_range: first slice and the one behind the last; None: all.
         region_id: of a markups ROI; empty: the whole volume.
         support_volume_id, support_segmentation_id: another segmented volume as example; empty: none.
+        all_frames: segment every frame of the sequence whose present frame the volume shows.
     """
 
     volume_id: str
@@ -46,6 +47,7 @@ class FewShotRequest:
     region_id: str = ""
     support_volume_id: str = ""
     support_segmentation_id: str = ""
+    all_frames: bool = False
 
 
 @dataclass(frozen=True)

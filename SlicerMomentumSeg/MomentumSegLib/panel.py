@@ -24,10 +24,12 @@ from MomentumSegLib.iterates_section import IteratesSection
 from MomentumSegLib.method_section import MethodSection
 from MomentumSegLib.model_section import ModelSection
 from MomentumSegLib.output_choice import OutputChoice
+from MomentumSegLib.parameters import Frames
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.region_section import RegionSection, clamped_range
 from MomentumSegLib.results_section import ResultsSection
 from MomentumSegLib.run_section import RunSection
+from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.shortcuts import Shortcuts
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import QtTicks
@@ -200,6 +202,7 @@ class Panel:
         self._choose_output(volume)
         self._output.observe(parameters.outputSegmentation)
         self._editor.edit(parameters.outputSegmentation, volume)
+        self._show_frames(volume)
         slices = self._slices()
         self._show_region(slices)
         request = self._request()
@@ -226,6 +229,12 @@ class Panel:
             return SliceGeometry.of(read_volume_geometry(self._parameters.inputVolume), self._parameters.plane.value)
         except UserError:
             return None
+
+    def _show_frames(self, volume: Any) -> None:
+        """Only a volume sequence has frames to choose from."""
+        has_frames = volume is not None and volume_sequence(volume) is not None
+        self.ui.framesLabel.visible = has_frames
+        self.ui.framesComboBox.visible = has_frames
 
     def _show_region(self, slices: SliceGeometry | None) -> None:
         parameters, count = self._parameters, slices.count if slices else 0
@@ -256,6 +265,7 @@ class Panel:
             region_id=_id_of(parameters.region),
             support_volume_id=_id_of(parameters.supportVolume),
             support_segmentation_id=_id_of(parameters.supportSegmentation),
+            all_frames=parameters.frames is Frames.ALL,
         )
 
     def _problem(self) -> str:

@@ -66,6 +66,13 @@ class VolumeSender:
         self._sending[node_id] = sending = _Sending(fingerprint, self._client.generation, [(on_sent, on_problem)])
         self._step(node_id, sending, copy_in_pieces(node))
 
+    def send(self, volume: VolumeData, on_sent: OnSent, on_problem: OnProblem) -> None:
+        """Give the worker a volume that was read elsewhere, under its ``node_id``; see `ensure`."""
+        self._client.start()
+        self._send(
+            volume.node_id, _Sending(volume.fingerprint, self._client.generation, [(on_sent, on_problem)]), volume
+        )
+
     def forget(self, node_id: str) -> None:
         """The volume left the scene: the worker may forget it too."""
         self._sending.pop(node_id, None)
