@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "training": PARTS | {"allocation"},
     "evaluation": PARTS | {"sessions", "training"},
     "worker": PARTS | {"allocation", "sessions", "training", "evaluation"},
-    "cli": PARTS | {"sessions", "training", "evaluation"},
+    "cli": PARTS | {"sessions", "training", "evaluation", "worker"},
 }
 
 NOT_IN_LOGIC = {"slicer", "qt", "vtk", "ctk", "torchvision", "timm"}

@@ -105,6 +105,26 @@ def training(
     _finish(report, [], output, streams)
 
 
+@app.command("worker")
+def worker(
+    context: typer.Context,
+    shape: Annotated[
+        str, typer.Option("--shape", metavar="IxJxK", help="Voxels of the volume that is sent.")
+    ] = "512x512x400",
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The median is reported.")] = 5,
+    output: OutputOption = None,
+) -> None:
+    """What the application's worker costs beside the computation: start, messages, volumes, cancelling."""
+    streams = output_of(context)
+    _check(output)
+    from momentumseg.worker.benchmark import bench_worker
+
+    with streams.progress() as step:
+        advance = step("Measuring")
+        report = bench_worker(parse_shape(shape), repeats, lambda name, part: advance(round(100 * part), 100))
+    _finish(report, [], output, streams)
+
+
 def parse_shape(text: str) -> tuple[int, int, int]:
     """(K, J, I) of ``"512x512x1000"``, which is written as users do: columns, rows, slices.
 

@@ -32,16 +32,16 @@ def main() -> int:
     if missing:
         return _failed(pipes, log, "missing packages", f"{_listed(missing)} not installed in {sys.executable}")
     try:
-        return _serve(pipes, log, options.idle_seconds)
+        return _serve(pipes, log, options)
     except (ImportError, OSError) as error:
         logging.getLogger(__name__).error("a package cannot be loaded", exc_info=error)
         return _failed(pipes, log, "broken packages", f"a package cannot be loaded in {sys.executable} ({error})")
 
 
-def _serve(pipes: Pipes, log: str, idle_seconds: float) -> int:
+def _serve(pipes: Pipes, log: str, options: argparse.Namespace) -> int:
     from momentumseg.worker.server import Server
 
-    server = Server(pipes, log, idle_seconds)
+    server = Server(pipes, log, idle_seconds=options.idle_seconds, cache_bytes=options.cache_bytes)
     server.start_reading()
     # Heavy: torch. A volume may come in meanwhile.
     from momentumseg.worker import methods  # noqa: F401  (registers them)
@@ -73,6 +73,12 @@ def _options() -> argparse.Namespace:
         type=float,
         default=_IDLE_SECONDS,
         help="without a request, after which models and features are given back; 0 for never",
+    )
+    parser.add_argument(
+        "--cache-bytes",
+        type=int,
+        default=None,
+        help="memory for features of slices; more goes to disk (default: a quarter of the free memory, at most 1 GiB)",
     )
     return parser.parse_args()
 

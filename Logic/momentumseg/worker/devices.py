@@ -14,6 +14,7 @@ import torch
 from momentumseg.errors import InputError
 
 AUTOMATIC = "auto"
+_SMALLEST_BUDGET, _LARGEST_BUDGET = 128 << 20, 1 << 30
 
 
 def devices() -> list[dict[str, Any]]:
@@ -50,6 +51,12 @@ def process_memory_bytes() -> int | None:
     except (OSError, IndexError, ValueError):
         return None
     return pages * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def cache_budget_bytes() -> int:
+    """Memory for features of slices where the user did not choose: a quarter of what is free, at most 1 GiB."""
+    _, free = _system_memory()
+    return _LARGEST_BUDGET if free is None else max(_SMALLEST_BUDGET, min(free // 4, _LARGEST_BUDGET))
 
 
 def _checked(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from momentumseg.errors import Cancelled
 from momentumseg.sessions.few_shot import FewShotSession
 from momentumseg.weights.loading import load_few_shot_model
-from momentumseg.worker.devices import chosen_device
+from momentumseg.worker.devices import cache_budget_bytes, chosen_device
 from momentumseg.worker.few_shot_job import SegmentJob, kept_iterates
 from momentumseg.worker.few_shot_session import KeptSession
 from momentumseg.worker.registry import Call, Interrupted, Reply, Values, method
@@ -56,6 +56,8 @@ def _session(call: Call) -> KeptSession:
     model, device = call.text("model"), chosen_device(call.text("device", "auto"))
 
     def make() -> KeptSession:
-        return KeptSession(FewShotSession(load_few_shot_model(model, device), device=device), model, device)
+        budget = call.state.cache_bytes or cache_budget_bytes()
+        loaded = load_few_shot_model(model, device)
+        return KeptSession(FewShotSession(loaded, device=device, cache_budget_bytes=budget), model, device)
 
     return call.state.keep(_SESSION, (model, device), make)

@@ -31,14 +31,15 @@ class Server:
         pipes: to the client.
         log: path of the log file, for messages.
         idle_seconds: without a request, after which models and features are given back; 0 for never.
+        cache_bytes: see :class:`WorkerState`.
     """
 
-    def __init__(self, pipes: Pipes, log: str, idle_seconds: float) -> None:
+    def __init__(self, pipes: Pipes, log: str, *, idle_seconds: float, cache_bytes: int | None = None) -> None:
         self._pipes = pipes
         self._log = log
         self._idle_seconds = idle_seconds
         self._queue = JobQueue()
-        self._state = WorkerState()
+        self._state = WorkerState(cache_bytes)
         self._working = threading.Event()
 
     # Reading thread

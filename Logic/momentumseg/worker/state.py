@@ -24,9 +24,14 @@ Kept = TypeVar("Kept", bound=Closable)
 
 
 class WorkerState:
-    """Volumes by the client's ids, and things such as sessions with their model, the last used ones of each kind."""
+    """Volumes by the client's ids, and things such as sessions with their model, the last used ones of each kind.
 
-    def __init__(self) -> None:
+    Args:
+        cache_bytes: memory that a session may fill with features; None: it depends on the free memory.
+    """
+
+    def __init__(self, cache_bytes: int | None = None) -> None:
+        self.cache_bytes = cache_bytes
         self._volumes: dict[str, Volume] = {}
         self._kept: dict[str, OrderedDict[Hashable, Closable]] = {}
 
