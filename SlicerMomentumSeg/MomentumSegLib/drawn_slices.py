@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from MomentumSegLib import drawn_slices_storage as storage
+from MomentumSegLib.drawn_slices_transfer import transferred_marks
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.segment_voxels import Crop, read_segment
 from MomentumSegLib.slice_geometry import SliceGeometry
-from MomentumSegLib.slice_memory import MOMENTS, NOTHING, Marks, Moment, digest, digests, read_marks, reference_moment
+from MomentumSegLib.slice_memory import MOMENTS, Marks, Moment, digest, digests, read_marks, reference_moment
 from MomentumSegLib.volume_data import VolumeGeometry, linear_transform_to_world
 
 DRAWN = "drawn"
@@ -154,8 +155,9 @@ class DrawnSlices:
         for segment_id in existing_segments(node, list(after)):
             history = self._history(node, segment_id, volume, before[segment_id])
             had_result = reference_moment(history, before[segment_id], axis).has_result
-            history.append(_moment(before[segment_id], _all_marks(history, before[segment_id]), had_result))
-            history.append(_moment(after[segment_id], history[-1].marks, has_result=True))
+            marks = _marks_in_plane(history, before[segment_id], axis)
+            history.append(_moment(before[segment_id], marks, had_result))
+            history.append(_after_result(after[segment_id], marks, axis))
             del history[:-MOMENTS]
             token = self._token(node, segment_id)
             grid.results[token] = 1 + max(other.results.get(token, 0) for other in self._grids)
@@ -184,16 +186,24 @@ class DrawnSlices:
     def _history(self, node: object, segment_id: str, volume: VolumeGeometry, crop: Crop) -> list[Moment]:
         """Moments of a segment in the grid of a volume, to append to.
 
-        After results that were written with another volume chosen, what the segment holds now is the result.
+        What is known in another grid, where the last result was written, is taken over first.
         """
         grid = self._grid(node, volume)
         token = self._token(node, segment_id)
         history = grid.histories.setdefault(token, [])
-        newest = max(other.results.get(token, 0) for other in self._grids)
-        if grid.results.get(token, 0) < newest:
-            history.append(_adopted(history[-1] if history else NOTHING, crop))
-            grid.results[token] = newest
+        known = max(self._grids, key=lambda other: other.results.get(token, 0))
+        if known.results.get(token, 0) > grid.results.get(token, 0):
+            history.append(self._taken_over(node, segment_id, known, grid, crop))
+            grid.results[token] = known.results[token]
         return history
+
+    def _taken_over(self, node: object, segment_id: str, known: storage.Grid, grid: storage.Grid, crop: Crop) -> Moment:
+        """What a segment holds now, with what counts as drawn in another grid."""
+        history = known.histories[self._token(node, segment_id)]
+        geometry = VolumeGeometry("", "", known.shape, linear_transform_to_world(node) @ known.ijk_to_segmentation)
+        there = read_segment(node, segment_id, geometry)
+        marks = transferred_marks(_all_marks(history, there), known, grid)
+        return _moment(crop, marks, has_result=True)
 
     def _token(self, node: object, segment_id: str) -> str:
         segment = node.GetSegmentation().GetSegment(segment_id)
@@ -288,21 +298,30 @@ def _all_marks(history: list[Moment], crop: Crop) -> tuple[Marks, Marks, Marks]:
     return first, second, third
 
 
-def _moment(crop: Crop, marks: Sequence[Marks], has_result: bool) -> Moment:
-    first, second, third = (digests(crop, axis) for axis in range(3))
-    return Moment((first, second, third), (marks[0], marks[1], marks[2]), has_result)
+def _marks_in_plane(history: list[Moment], crop: Crop, axis: int) -> list[Marks]:
+    """Marks to remember with a result: what was drawn was drawn in one plane, and crosses the slices of the others."""
+    known = reference_moment(history, crop, axis).marks
+    return [read_marks(history, crop, axis) if other == axis else known[other] for other in range(3)]
 
 
-def _adopted(last: Moment, crop: Crop) -> Moment:
-    """What a segment holds now, taken as a result; drawn are the slices that still are as they were drawn."""
-    moment = _moment(crop, last.marks, has_result=True)
-    marks = [_still_there(marks, now) for marks, now in zip(moment.marks, moment.digests, strict=True)]
-    return replace(moment, marks=(marks[0], marks[1], marks[2]))
+def _after_result(crop: Crop, marks: Sequence[Marks], axis: int) -> Moment:
+    """What a segment holds after a result: across the plane it may have changed what was drawn there earlier."""
+    moment = _moment(crop, marks, has_result=True)
+    kept = [
+        own if other == axis else _still_there(own, now)
+        for other, (own, now) in enumerate(zip(moment.marks, moment.digests, strict=True))
+    ]
+    return replace(moment, marks=(kept[0], kept[1], kept[2]))
 
 
 def _still_there(marks: Marks, now: Mapping[int, str]) -> Marks:
     drawn = {s: mask for s, mask in marks.drawn.items() if now.get(s) == digest(mask)}
     return Marks(drawn, marks.corrected & drawn.keys(), marks.kept_empty - now.keys())
+
+
+def _moment(crop: Crop, marks: Sequence[Marks], has_result: bool) -> Moment:
+    first, second, third = (digests(crop, axis) for axis in range(3))
+    return Moment((first, second, third), (marks[0], marks[1], marks[2]), has_result)
 
 
 def _without(marks: Marks, slice_index: int) -> Marks:

@@ -99,10 +99,11 @@ def read_segment(segmentation_node: object, segment_id: str, volume: VolumeGeome
         raise UserError(f'The segment "{segment_id}" is no longer in "{segmentation_node.GetName()}": choose another.')
     check_holds_voxels(segmentation_node)
     stored, matrix = _stored(segmentation_node, segment)
-    if stored.is_empty:
+    stored = stored.trimmed()
+    if not stored.voxels.size:
         return Crop.nothing()
     to_volume = np.linalg.solve(volume.ijk_to_ras, linear_transform_to_world(segmentation_node) @ matrix)
-    inside = regrid(stored.trimmed(), to_volume, volume.shape)
+    inside = regrid(stored, to_volume, volume.shape)
     if inside.is_empty:
         raise UserError(
             f'The segment "{segment.GetName()}" of "{segmentation_node.GetName()}" lies outside the volume '

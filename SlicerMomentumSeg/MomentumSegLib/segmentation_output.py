@@ -241,12 +241,12 @@ def _in_storage(
 ) -> tuple[Crop, Crop]:
     """A segment before and as wanted, in the grid that the segmentation stores.
 
-    In another grid than the volume's only voxels under changed ones change, and the rest stays as it is stored.
+    Where that is not the volume's, or reaches beyond it, only voxels under changed ones change.
     """
     to_storage = np.linalg.solve(linear_transform_to_world(node) @ matrix, volume.ijk_to_ras)
-    if is_shift(to_storage, volume.shape):
-        return regrid(before, to_storage, None), regrid(wanted, to_storage, None)
     own = stored_voxels(node, segment_id, matrix)
+    if is_shift(to_storage, volume.shape) and own.voxels.shape == before.voxels.shape:
+        return own, regrid(wanted, to_storage, None)
     origin, end = _joined(before, wanted)
     change = before.window(origin, end) ^ wanted.window(origin, end)
     changed, new = regrid(Crop(change, origin), to_storage, None), regrid(wanted, to_storage, None)

@@ -71,27 +71,28 @@ def copy_in_pieces(node: object) -> Iterator[VolumeData | None]:
     Step it from a timer with large volumes. Raises as `read_volume_node`, at the first step; when the node changes
     or vanishes between two steps, the copy starts again or says so.
     """
-    geometry = read_volume_geometry(node)
-    fingerprint = volume_fingerprint(node)
-    source = _component_view(node, geometry.shape)
-    voxels = np.empty(geometry.shape, dtype=source.dtype)
-    step = max(1, _PIECE // max(1, voxels[0].nbytes))
-    for first in range(0, len(voxels), step):
-        if first:
+    while True:
+        geometry, fingerprint = read_volume_geometry(node), volume_fingerprint(node)
+        source = _component_view(node, geometry.shape)
+        voxels = np.empty(geometry.shape, dtype=source.dtype)
+        step = max(1, _PIECE // max(1, voxels[0].nbytes))
+        for first in range(0, len(voxels), step):
+            voxels[first : first + step] = source[first : first + step]
+            if first + step >= len(voxels):
+                warnings = _warnings(node.GetImageData(), geometry)
+                yield VolumeData(**vars(geometry), voxels=voxels, fingerprint=fingerprint, warnings=warnings)
+                return
             yield None
             if not volume_is_unchanged(node, fingerprint):
-                yield from copy_in_pieces(node)
-                return
-        voxels[first : first + step] = source[first : first + step]
-    yield VolumeData(
-        **vars(geometry), voxels=voxels, fingerprint=fingerprint, warnings=_warnings(node.GetImageData(), geometry)
-    )
+                break
 
 
 def read_volume_geometry(node: object) -> VolumeGeometry:
     """Geometry of a volume node without its voxels (cheap). Raises as `read_volume_node`."""
     if node is None or not node.IsA("vtkMRMLVolumeNode"):
         raise UserError("No volume is chosen: load a scan and choose it as input volume.")
+    if node.GetScene() is None:
+        raise UserError(f'The volume "{node.GetName()}" was deleted: choose another.')
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() < 1 or image.GetPointData().GetScalars() is None:
         raise UserError(f'The volume "{node.GetName()}" holds no image: load it again or choose another volume.')
@@ -119,7 +120,7 @@ def volume_fingerprint(node: object) -> tuple:
 def volume_is_unchanged(node: object, fingerprint: tuple) -> bool:
     """Whether a volume node still holds what it held when ``fingerprint`` was taken. False when it is gone."""
     try:
-        return node is not None and node.GetScene() is not None and volume_fingerprint(node) == fingerprint
+        return node is not None and volume_fingerprint(node) == fingerprint
     except UserError:
         return False
 
