@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -69,3 +72,15 @@ def a_phantom_volume(a_phantom_labelmap: Volume) -> Volume:
     brightness = np.array((20, 200, 120))[a_phantom_labelmap.array]
     noisy = brightness + rng.normal(0, 5, brightness.shape)
     return a_phantom_labelmap.like(noisy.astype(np.int16), "phantom")
+
+
+@pytest.fixture(scope="session")
+def prompt_fakes() -> ModuleType:
+    """The module ``prompt_model.py`` beside this file."""
+    name = "momentumseg_prompt_fakes"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("prompt_model.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from momentumseg import __version__
-from momentumseg.cli import bench, demo, evaluate, fewshot, models, train
+from momentumseg.cli import bench, demo, evaluate, fewshot, models, prompt, train
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
@@ -49,6 +49,7 @@ app = typer.Typer(
     help="Few-shot segmentation of medical volumes: one drawn slice becomes the whole organ, with its uncertainty.",
 )
 app.command("fewshot")(fewshot.fewshot)
+app.command("prompt")(prompt.prompt)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="evaluate")

@@ -108,6 +108,75 @@ def fewshot(
     output_of(context).result(json.loads(report.to_json()), report.to_markdown())
 
 
+@app.command("prompts")
+def prompts(
+    context: typer.Context,
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder with images and labels, or of nnU-Net.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file; its tables go to the .md beside it.")],
+    model: Annotated[str, typer.Option(metavar="NAME", help="Name or file of a model for prompts.")] = "lite-medsam",
+    decoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Prompt encoder and mask decoder of another model.")
+    ] = None,
+    cases: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Names of cases, or a number: so many from the first.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Labels to evaluate, such as 1,4.", show_default="all")
+    ] = None,
+    label_names: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Names for the tables: 1=liver,4=spleen.")
+    ] = None,
+    margin: Annotated[float, typer.Option(metavar="VOXELS", min=0, help="Between the structure and its box.")] = 5.0,
+    smallest_area: Annotated[
+        int, typer.Option(metavar="VOXELS", min=1, help="Slices with less are not evaluated by themselves.")
+    ] = 100,
+    clicks: Annotated[str, typer.Option(metavar="LIST", help="Numbers of simulated clicks, or none.")] = "1,3,5",
+    click_slices: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Slices of each structure with simulated clicks.")
+    ] = 5,
+    follow: Annotated[bool, typer.Option(help="Also through the volume.")] = True,
+    surface: Annotated[bool, typer.Option(help="Also the surface Dice.")] = True,
+    tolerance: Annotated[float, typer.Option(metavar="MM", min=0, help="Of the surface Dice, mm.")] = 3.0,
+    plane: PlaneOption = Plane.acquisition,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Dice and surface Dice of boxes, clicks and following through the volume.
+
+    Finished cases are kept beside the report: the same command continues an interrupted evaluation.
+    """
+    from momentumseg.evaluation.prompt_protocol import PromptOptions, run_prompt_protocol
+    from momentumseg.io.checks import check_writable_output
+    from momentumseg.weights.prompt_models import load_prompt_model
+
+    check_writable_output(output, suffixes=(".json",))
+    options = PromptOptions(
+        labels=tuple(parse_numbers(labels, "--labels") or ()),
+        margin=margin,
+        smallest_area=smallest_area,
+        clicks=() if clicks.strip() == "none" else tuple(parse_numbers(clicks, "--clicks") or ()),
+        click_slices=click_slices,
+        tolerance_mm=tolerance if surface else None,
+        follow=follow,
+        plane=plane.value,
+    )
+    streams = output_of(context)
+    loaded = load_prompt_model(model, device=checked_device(device), decoder=decoder)
+    with streams.progress() as step:
+        report = run_prompt_protocol(
+            data,
+            loaded,
+            options,
+            reference=model,
+            cases=_case_names(data, cases),
+            label_names=_label_names(label_names),
+            output=output,
+            device=device,
+            progress=_progress(streams, step("Evaluating")),
+            command=shlex.join(["momentumseg", *sys.argv[1:]]),
+        )
+    streams.result(json.loads(report.to_json()), report.to_markdown())
+
+
 def _run(
     output: Output,
     protocol: Protocol,

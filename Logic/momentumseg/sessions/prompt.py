@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +26,7 @@ from momentumseg.errors import InputError
 from momentumseg.sessions.feature_cache import FeatureCache
 from momentumseg.sessions.feature_encoder import BackgroundEncoding, FeatureEncoder, IsCancelled, Progress
 from momentumseg.sessions.few_shot_result import Box
-from momentumseg.sessions.follow_result import FollowResult, OnFollowed
+from momentumseg.sessions.follow_result import FollowedSlice, FollowResult, OnFollowed
 from momentumseg.sessions.nearest_first import NearestFirst
 from momentumseg.sessions.prompt_decoder import PromptDecoder, PromptModel, SlicePrediction
 from momentumseg.sessions.prompt_objects import BoxPrompt, MaskPrompt, Prompt, checked_prompt
@@ -345,7 +346,7 @@ class PromptSession:
         object_ids: Sequence[int] | None = None,
         *,
         slice_range: range | tuple[int, int] | None = None,
-        roi: Box | Sequence[Box] | None = None,
+        roi: Box | Sequence[Box] | Mapping[int, Sequence[Box]] | None = None,
         config: FollowConfig | None = None,
         on_slice: OnFollowed | None = None,
         progress: Progress | None = None,
@@ -357,6 +358,7 @@ class PromptSession:
             object_ids: None for all that have prompts.
             slice_range: half-open (first, end); objects are not followed beyond it.
             roi: one 3D box, half-open ((i0, i1), (j0, j1), (k0, k1)), or several: the masks stay inside their union.
+                By object id, only those of that object.
             config: when an object ends; None as recommended.
             on_slice: receives each slice as soon as it is known, and again when a later one changes it.
             progress: receives (done, all) slices; what lies behind an object's end counts as done.
@@ -372,8 +374,11 @@ class PromptSession:
             wanted = chosen or [found for found in self.objects.values() if found.slices]
         if not wanted or not all(found.slices for found in wanted):
             raise InputError("There is no prompt to start from: click into the structure or draw a box around it.")
-        boxes = _boxes(roi)
-        checked = [checked_box(box, slices.space) for box in boxes]
+        boxes = roi if isinstance(roi, Mapping) else {found.id: _boxes(roi) for found in wanted}
+        checked = {
+            number: [box for box in (checked_box(one, slices.space) for one in of_object) if box is not None]
+            for number, of_object in boxes.items()
+        }
         ends = checked_slice_range(slice_range, None, slices.space)
         indices = sorted(slices.space.volume_index(s) for s in (ends[0], ends[-1]))
         prompted = {found.id: {index: self.predict(found.id, index) for index in found.slices} for found in wanted}
@@ -383,7 +388,7 @@ class PromptSession:
             {found.id: found.label for found in wanted},
             prompted,
             range(indices[0], indices[1] + 1),
-            [box for box in checked if box is not None],
+            checked,
             config or FollowConfig(),
             on_slice,
             progress,
@@ -391,6 +396,18 @@ class PromptSession:
         )
         with self._encoder.requested():
             return run.result()
+
+    def prompted_slices(self) -> FollowResult:
+        """The prompted slices of all objects as they are, with nothing followed."""
+        slices, start = self.slices, time.perf_counter()
+        found = {
+            number: {
+                index: FollowedSlice.of(self.predict(number, index), number, one.label, "prompted")
+                for index in one.slices
+            }
+            for number, one in self.objects.items()
+        }
+        return FollowResult(slices.volume, slices.space, found, {}, time.perf_counter() - start)
 
     # Helpers
 

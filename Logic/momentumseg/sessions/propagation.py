@@ -26,6 +26,7 @@ from momentumseg.sessions.prompt_slices import PromptSlices
 
 Between = Literal["blend", "nearest", "iou"]
 _BETWEEN = ("blend", "nearest", "iou")
+_SMALLEST_DEVIATION = 1e-6  # of what is equally bright inside
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ class FollowConfig:
     Attributes:
         margin: network pixels around the neighbour's mask, where the box goes.
         use_logits: give the neighbour's logits as mask prompt, where the model takes one.
-        lowest_iou: predicted IoU below which the object is taken to have ended.
+        lowest_iou: predicted IoU, as a part of that of the prompted slice, below which the object is taken to have
+            ended; networks differ in how sure they say they are.
         largest_change: ratio of the areas of neighbouring slices (the larger by the smaller) above which it ended.
         smallest_overlap: part of the smaller of two neighbouring masks that the larger one must cover.
-        largest_shift: of the mean brightness inside the mask between neighbouring slices, in standard deviations of the
-            brightness inside the mask on the prompted slice; None does not ask.
+        largest_shift: of the mean brightness inside the mask from the prompted slice, in standard deviations of the
+            brightness inside the mask there; None does not ask.
         smallest_return: Dice that following back from a slice must reach with the mask it was followed from; None does
             not ask, and saves one run of the decoder a slice.
         smallest_area: voxels; a smaller mask is none.
@@ -47,12 +49,12 @@ class FollowConfig:
             takes the one with the better predicted IoU on each slice.
     """
 
-    margin: float = 3.0
+    margin: float = 2.0
     use_logits: bool = False
-    lowest_iou: float = 0.5
-    largest_change: float = 3.0
+    lowest_iou: float = 0.85
+    largest_change: float = 2.5
     smallest_overlap: float = 0.5
-    largest_shift: float | None = None
+    largest_shift: float | None = 2.0
     smallest_return: float | None = None
     smallest_area: int = 10
     between: Between = "blend"
@@ -77,7 +79,7 @@ class FollowRun:
         labels: object id -> label.
         prompted: object id -> slice index -> the user's prediction.
         allowed: slices that may be looked at.
-        boxes: half-open 3D boxes ((i0, i1), (j0, j1), (k0, k1)) that bound the masks; empty for no bound.
+        boxes: object id -> half-open 3D boxes ((i0, i1), (j0, j1), (k0, k1)) that bound its masks; none for no bound.
         config: see there.
         on_slice, progress, cancelled: see `PromptSession.follow`.
     """
@@ -87,13 +89,14 @@ class FollowRun:
     labels: Mapping[int, int]
     prompted: Mapping[int, Mapping[int, SlicePrediction]]
     allowed: range
-    boxes: Sequence[Box]
+    boxes: Mapping[int, Sequence[Box]]
     config: FollowConfig
     on_slice: OnFollowed | None = None
     progress: Progress | None = None
     cancelled: IsCancelled | None = None
     _found: dict[int, dict[int, FollowedSlice]] = field(default_factory=dict, init=False)
     _done: int = field(default=0, init=False)
+    _bounds: Sequence[Box] = field(default=(), init=False)
 
     def result(self) -> FollowResult:
         """Follow all objects. Raises `InputError` when there is nothing to follow, and `Cancelled`."""
@@ -110,16 +113,16 @@ class FollowRun:
     # One object
 
     def _follow(self, object_id: int) -> FollowedEnds:
+        self._bounds = self.boxes.get(object_id, ())
         starts = self._starts(self.prompted[object_id])
         self._found[object_id] = {}
         for prediction in starts.values():
             self._keep(object_id, prediction, "prompted")
         order = sorted(starts)
-        brightness = _Brightness.of(self.slices, starts[order[0]]), _Brightness.of(self.slices, starts[order[-1]])
         for first, last in zip(order, order[1:], strict=False):
             self._follow_between(object_id, starts[first], starts[last])
-        below = self._follow_outwards(object_id, starts[order[0]], brightness[0], -1)
-        above = self._follow_outwards(object_id, starts[order[-1]], brightness[1], 1)
+        below = self._follow_outwards(object_id, starts[order[0]], -1)
+        above = self._follow_outwards(object_id, starts[order[-1]], 1)
         found = self._found[object_id]
         self._found[object_id] = dict(sorted(found.items()))
         return FollowedEnds(min(found), max(found), below, above)
@@ -145,8 +148,9 @@ class FollowRun:
             )
         return found
 
-    def _follow_outwards(self, object_id: int, start: SlicePrediction, reference: _Brightness, step: int) -> str:
+    def _follow_outwards(self, object_id: int, start: SlicePrediction, step: int) -> str:
         """Follow from a prompted slice to one side; returns why it ended."""
+        reference = _Reference.of(self.slices, start)
         previous, index = start, start.slice_index + step
         while True:
             if index not in self.allowed or not self._may_be_on(index):
@@ -220,21 +224,21 @@ class FollowRun:
         return self.decoder.predict(self.slices, index, [box], logits)
 
     def _reason_to_end(
-        self, previous: SlicePrediction, prediction: SlicePrediction, reference: _Brightness
+        self, previous: SlicePrediction, prediction: SlicePrediction, reference: _Reference
     ) -> str | None:
         """Why the object is taken to have ended before this slice; None while it goes on."""
         config, mask = self.config, prediction.mask
         area, before = int(np.count_nonzero(mask)), int(np.count_nonzero(previous.mask))
         if area < config.smallest_area:
             return "nothing is found on the next slice"
-        if prediction.predicted_iou < config.lowest_iou:
+        if prediction.predicted_iou < config.lowest_iou * reference.predicted_iou:
             return f"the predicted overlap falls to {prediction.predicted_iou:.2f}"
         if max(area / before, before / area) > config.largest_change:
             return f"the area changes from {before} to {area} voxels"
         if np.count_nonzero(mask & previous.mask) < config.smallest_overlap * min(area, before):
             return "the next slice's mask lies elsewhere"
         if config.largest_shift is not None:
-            shift = reference.shift(self.slices, previous, prediction)
+            shift = reference.shift(self.slices, prediction)
             if shift > config.largest_shift:
                 return f"the brightness inside changes by {shift:.1f} standard deviations"
         if config.smallest_return is not None:
@@ -261,15 +265,15 @@ class FollowRun:
 
     def _may_be_on(self, index: int) -> bool:
         axis = 2 - self.slices.space.slice_axis
-        return not self.boxes or any(box[axis][0] <= index < box[axis][1] for box in self.boxes)
+        return not self._bounds or any(box[axis][0] <= index < box[axis][1] for box in self._bounds)
 
     def _window(self, index: int) -> np.ndarray | None:
         """Boolean (rows, columns): where the boxes let the object be on a slice; None for everywhere."""
-        if not self.boxes:
+        if not self._bounds:
             return None
         window = np.zeros(self.slices.slice_shape, dtype=bool)
         slice_axis = self.slices.space.slice_axis
-        for box in self.boxes:
+        for box in self._bounds:
             first, end = box[2 - slice_axis]
             if first <= index < end:
                 rows, columns = (box[2 - axis] for axis in range(3) if axis != slice_axis)
@@ -278,19 +282,19 @@ class FollowRun:
 
 
 @dataclass(frozen=True)
-class _Brightness:
-    """Standard deviation of the image inside a prompted mask, in its own unit."""
+class _Reference:
+    """What an object looks like on the prompted slice: mean and standard deviation inside, in the image's unit."""
 
+    predicted_iou: float
+    mean: float
     deviation: float
 
     @classmethod
-    def of(cls, slices: PromptSlices, prediction: SlicePrediction) -> _Brightness:
-        inside = slices.voxels(prediction.slice_index)[prediction.mask]
-        return cls(max(float(inside.std(dtype=np.float64)), 1e-6))
+    def of(cls, slices: PromptSlices, prediction: SlicePrediction) -> _Reference:
+        inside = slices.voxels(prediction.slice_index)[prediction.mask].astype(np.float64)
+        return cls(prediction.predicted_iou, float(inside.mean()), max(float(inside.std()), _SMALLEST_DEVIATION))
 
-    def shift(self, slices: PromptSlices, previous: SlicePrediction, prediction: SlicePrediction) -> float:
-        """Change of the mean inside between two slices, in these deviations."""
-        before, after = (
-            float(slices.voxels(one.slice_index)[one.mask].mean(dtype=np.float64)) for one in (previous, prediction)
-        )
-        return abs(after - before) / self.deviation
+    def shift(self, slices: PromptSlices, prediction: SlicePrediction) -> float:
+        """Distance of the mean inside another slice's mask, in these deviations."""
+        mean = float(slices.voxels(prediction.slice_index)[prediction.mask].mean(dtype=np.float64))
+        return abs(mean - self.mean) / self.deviation
