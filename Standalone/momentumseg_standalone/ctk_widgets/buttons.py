@@ -1,4 +1,4 @@
-"""Buttons and boxes: ctkCheckBox, ctkComboBox, ctkPushButton, ctkCheckablePushButton, ctkMenuButton, ctkColorPickerButton."""
+"""Buttons and boxes: check box, combo box, push button, checkable button, button with a menu, colour button."""
 
 from __future__ import annotations
 

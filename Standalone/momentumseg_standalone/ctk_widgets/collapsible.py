@@ -50,6 +50,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801 - the name 
         self.checked = True
         self.text = texts[0] if texts else ""
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Minimum, QtWidgets.QSizePolicy.Policy.Preferred)
+        # The layout's margins and this are the widget's size: a size hint of our own could not be asked for by Qt, since
+        # PythonQt makes a property of it.
+        self.setMinimumHeight(self._title_height())
         QtCore.QObject.connect(self, QtCore.SIGNAL("toggled(bool)"), lambda checked: self._collapse(not checked))
 
     def _title_height(self) -> int:
@@ -74,19 +77,6 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801 - the name 
     contentsMidLineWidth = stored(int, "_mid_line_width")
     buttonTextAlignment = stored(_Alignment, "_text_alignment")
     indicatorAlignment = stored(_Alignment, "_indicator_alignment")
-
-    def sizeHint(self) -> QtCore.QSize:
-        """Return the size of title and open contents."""
-        layout = self.layout()
-        inner = layout.sizeHint() if layout is not None and not self._collapsed else QtCore.QSize(0, 0)
-        title = self.fontMetrics().horizontalAdvance(QtWidgets.QAbstractButton.text(self)) + self._title_height() + 16
-        return QtCore.QSize(max(title, inner.width()), self._title_height() + inner.height())
-
-    def minimumSizeHint(self) -> QtCore.QSize:
-        """Return the smallest size of title and open contents."""
-        layout = self.layout()
-        inner = layout.minimumSize() if layout is not None and not self._collapsed else QtCore.QSize(0, 0)
-        return QtCore.QSize(max(40, inner.width()), self._title_height() + inner.height())
 
     def event(self, event: QtCore.QEvent) -> bool:
         """Keep the layout below the title bar; hide what is added while collapsed."""
@@ -174,10 +164,13 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):  # noqa: N801
         option = QtWidgets.QStyleOptionGroupBox()
         self.initStyleOption(option)
         check = QtWidgets.QStyle.SubControl.SC_GroupBoxCheckBox
+        label = QtWidgets.QStyle.SubControl.SC_GroupBoxLabel
         kind = QtWidgets.QStyle.ComplexControl.CC_GroupBox
-        where = self.style().subControlRect(kind, option, check, self)
-        option.subControls &= ~check
+        where, title = (self.style().subControlRect(kind, option, part, self) for part in (check, label))
+        option.subControls &= ~(check | label)
         painter.drawComplexControl(kind, option)
+        flags = int(_Alignment.AlignLeft | _Alignment.AlignVCenter | QtCore.Qt.TextFlag.TextShowMnemonic)
+        painter.drawItemText(title, flags, option.palette, self.isEnabled(), option.text, QtGui.QPalette.ColorRole.Text)
         arrow = QtWidgets.QStyleOption()
         arrow.initFrom(self)
         arrow.rect = where

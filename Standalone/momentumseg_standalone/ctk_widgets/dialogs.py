@@ -127,25 +127,22 @@ class ctkFittedTextBrowser(QtWidgets.QTextBrowser):  # noqa: N801
         self._more, self._less = "Show details...", "Hide details."
         self._teaser, self._details = "", ""
         super().__init__(parent)
-        QtCore.QObject.connect(self, QtCore.SIGNAL("textChanged()"), self.updateGeometry)
+        QtCore.QObject.connect(self, QtCore.SIGNAL("textChanged()"), self._fit)
+
+    def _fit(self) -> None:
+        height = self._height()
+        if self.minimumHeight != height or self.maximumHeight != height:
+            self.setFixedHeight(height)
 
     def _height(self) -> int:
         document = QtWidgets.QTextEdit.document(self)
         document.setTextWidth(max(50, QtWidgets.QWidget.width(self) - 2 * self.frameWidth - 4))
-        return int(document.size().height()) + 2 * self.frameWidth + 4
-
-    def sizeHint(self) -> QtCore.QSize:
-        """Return the size of the whole text."""
-        return QtCore.QSize(200, self._height())
-
-    def minimumSizeHint(self) -> QtCore.QSize:
-        """Return the size of the whole text: nothing needs scrolling."""
-        return QtCore.QSize(50, self._height())
+        return int(document.size.height()) + 2 * self.frameWidth + 4
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Break the lines anew."""
         super().resizeEvent(event)
-        self.updateGeometry()
+        self._fit()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         """Leave the wheel to the panel around, if asked to."""

@@ -156,6 +156,7 @@ class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
         self._icon = QtGui.QIcon()
         super().__init__(*[a for a in arguments if isinstance(a, QtWidgets.QWidget)])
         self._button = QtWidgets.QPushButton()
+        self._button.setMinimumWidth(80)
         self._button.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -175,10 +176,6 @@ class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
         """Shorten the text anew."""
         super().resizeEvent(event)
         self._show()
-
-    def sizeHint(self) -> QtCore.QSize:
-        """Return room for a short path."""
-        return QtCore.QSize(160, self._button.sizeHint.height())
 
     def _set_directory(self, directory: str) -> None:
         if directory != self._directory:

@@ -10,7 +10,7 @@ from PySide6 import QtCore
 
 
 def stored(property_type: type | str, attribute: str, changed: Callable[[Any], None] | None = None) -> QtCore.Property:
-    """A property kept in the private `attribute`, which the constructor must set; `changed` is called with the widget."""
+    """A property kept in the private `attribute` (set by the constructor); `changed` is called with the widget."""
 
     def write(self: Any, value: Any) -> None:
         if getattr(self, attribute) != value:

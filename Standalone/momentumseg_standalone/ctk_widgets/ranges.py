@@ -40,12 +40,7 @@ class ctkDoubleRangeSlider(QtWidgets.QWidget):  # noqa: N801 - the name of the c
         self._dragged, self._drag_start = "", (0.0, 0.0, 0.0)
         super().__init__(*[a for a in arguments if isinstance(a, QtWidgets.QWidget)])
         self.focusPolicy = QtCore.Qt.FocusPolicy.StrongFocus
-        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QtCore.QSize:
-        """Return a size in which both handles can be grasped."""
-        size = QtCore.QSize(120, _HANDLE + 8)
-        return size if self._is_horizontal() else size.transposed()
+        self._turn()
 
     def setRange(self, minimum: float, maximum: float) -> None:
         """Set the limits; the two numbers are brought into them."""
@@ -82,6 +77,14 @@ class ctkDoubleRangeSlider(QtWidgets.QWidget):  # noqa: N801 - the name of the c
         """Set the larger number; it stays above the smaller one."""
         self.setValues(self._low, max(float(value), self._low))
 
+    def _turn(self) -> None:
+        """Have room for two handles along, and for one across."""
+        policies = QtWidgets.QSizePolicy.Policy
+        along, across = (60, policies.Expanding), (_HANDLE + 8, policies.Fixed)
+        horizontal, vertical = (along, across) if self._is_horizontal() else (across, along)
+        self.setMinimumSize(horizontal[0], vertical[0])
+        self.setSizePolicy(horizontal[1], vertical[1])
+
     def _set_minimum(self, minimum: float) -> None:
         self.setRange(minimum, max(minimum, self._maximum))
 
@@ -96,7 +99,7 @@ class ctkDoubleRangeSlider(QtWidgets.QWidget):  # noqa: N801 - the name of the c
     minimumPosition = QtCore.Property(float, lambda self: self._low, setMinimumValue)
     maximumPosition = QtCore.Property(float, lambda self: self._high, setMaximumValue)
     tracking = stored(bool, "_tracking")
-    orientation = stored(_Orientation, "_orientation")
+    orientation = stored(_Orientation, "_orientation", _turn)
     tickInterval = stored(float, "_tick_interval")
     tickPosition = stored(QtWidgets.QSlider.TickPosition, "_tick_position")
     symmetricMoves = stored(bool, "_symmetric")

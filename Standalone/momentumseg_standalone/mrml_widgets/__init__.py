@@ -1,1 +1,1 @@
-"""Widgets that show MRML nodes, re-made from their properties, signals and slots: what .ui files of modules use."""
+"""Widgets that show MRML nodes, re-made from their properties, signals and slots: what .ui files use."""

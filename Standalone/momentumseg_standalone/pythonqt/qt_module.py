@@ -8,6 +8,7 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from momentumseg_standalone.pythonqt.rules import put_rules_on
 from momentumseg_standalone.pythonqt.ui_loader import UiLoader
+from momentumseg_standalone.pythonqt.withheld import guard_value_class, guarded_value_classes
 
 _MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 
@@ -22,6 +23,9 @@ def make_qt_module() -> types.ModuleType:
             if isinstance(found, type) and name[:1] == "Q":
                 classes[name] = found
     put_rules_on(c for c in classes.values() if issubclass(c, QtCore.QObject))
+    for name in guarded_value_classes():
+        if name in classes and not issubclass(classes[name], QtCore.QObject):
+            guard_value_class(classes[name])
     vars(module).update(classes)
     module.QUiLoader = UiLoader  # type: ignore[attr-defined]
     module.Qt = QtCore.Qt  # type: ignore[attr-defined]

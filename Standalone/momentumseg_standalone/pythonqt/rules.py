@@ -1,11 +1,14 @@
 """What reading and writing an attribute of a Qt object means: PythonQt's rules, put onto the classes of PySide6.
 
-PythonQt asks for a property first, then for methods and signals, then for a dynamic property or a named child. A name that
-is none of these raises, on reading and on writing. Only Python subclasses (written by a module's author) take new attributes.
+PythonQt asks for a property first, then for methods and signals, then for a dynamic property or a named child. A name
+that is none of these raises, on reading and on writing. Only Python subclasses, written by a module's author, take new
+attributes.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,9 +18,10 @@ from PySide6 import QtCore
 
 from momentumseg_standalone.pythonqt import connections
 from momentumseg_standalone.pythonqt.properties import Reader, Writer, meta_properties, reader_of, writer_of
+from momentumseg_standalone.pythonqt.withheld import refusal, set_python_attribute, withheld_names
 
-# Shiboken's common base class: Python lets nobody call the function of a class once `__setattr__` has been replaced on it.
-_set_python_attribute: Callable[[Any, str, Any], None] = QtCore.QObject.__mro__[1].__setattr__
+# PythonQt has these names as Qt has them, and takes them with an underscore too.
+_RESERVED_WORDS = frozenset({"exec", "raise", "print", "del"})
 
 _STAND_IN_MARK = "_is_slicer_stand_in"
 
@@ -31,16 +35,36 @@ class ClassRules:
         native = next(c for c in cls.__mro__ if _is_native(c))
         own_names = {n for c in cls.__mro__[: cls.__mro__.index(base)] for n in vars(c)}
         self.takes_new_attributes = base is not cls
+        self._guarded: set[str] = set()
         self.readers: dict[str, Reader] = dict(_ADDED_NAMES)
         self.writers: dict[str, Writer] = {}
         for name, prop in meta_properties(base.staticMetaObject).items():  # type: ignore[attr-defined]
             if not isinstance(_class_attribute(base, name), QtCore.Property):
                 self.readers[name] = reader_of(native, prop)
             self.writers[name] = writer_of(prop)
-        for name in own_names:
+        for name in withheld_names(native):
+            if not _is_defined_in_python(base, name):
+                self.readers[name] = refusal(name)
+        self._guard_overrides(cls, native)
+        for name in own_names - self._guarded:
             self.readers.pop(name, None)
             if not isinstance(_class_attribute(cls, name), QtCore.Property):
                 self.writers.pop(name, None)
+
+    def _guard_overrides(self, cls: type, native: type) -> None:
+        """Let exceptions in Python functions that C++ calls pass through Python once more.
+
+        Before Python 3.12 an exception that was raised by C code has no object yet when Shiboken looks at it, and the
+        application crashes instead of showing it.
+        """
+        if sys.version_info >= (3, 12):
+            return
+        for python_class in cls.__mro__[: cls.__mro__.index(native)]:
+            for name, member in vars(python_class).items():
+                is_override = isinstance(member, types.FunctionType) and hasattr(native, name) and name[:1] != "_"
+                if is_override and name not in self._guarded:
+                    self._guarded.add(name)
+                    self.readers[name] = _bound(_guarded(member))
 
 
 def stand_in(cls: type) -> type:
@@ -79,10 +103,23 @@ def rules_of(cls: type) -> ClassRules:
     return found
 
 
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except Exception as error:
+            raise error
+
+    return call
+
+
 def _reading(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def read(self: Any, name: str) -> Any:
         if name[:1] == "_":
             return original(self, name)
+        if name[-1:] == "_" and name[:-1] in _RESERVED_WORDS:
+            name = name[:-1]
         reader = rules_of(type(self)).readers.get(name)
         if reader is not None:
             return reader(self)
@@ -101,9 +138,11 @@ def _write(self: Any, name: str, value: Any) -> None:
         writer(self, value)
     elif rules.takes_new_attributes or name[:1] == "_" or type(value) is QtCore.SignalInstance:
         # PySide6 itself keeps a bound signal as an attribute, the first time that it is read.
-        _set_python_attribute(self, name, value)
+        set_python_attribute(self, name, value)
     elif name == "name":
         QtCore.QObject.setObjectName(self, value)
+    elif isinstance(value, QtCore.QObject) and QtCore.QObject.objectName(value) == name:
+        return  # PySide6's QUiLoader sets each named child; it can be read by its name anyway
     elif name in _dynamic_names(self):
         QtCore.QObject.setProperty(self, name, value)
     else:
@@ -111,9 +150,9 @@ def _write(self: Any, name: str, value: Any) -> None:
 
 
 def _read_by_name(self: Any, name: str, original: Callable[[Any, str], Any]) -> Any:
-    """Read what PythonQt looks for last: a reserved word with its underscore, a dynamic property, a named child."""
-    if name[-1:] == "_":
-        return original(self, name[:-1])
+    """Read what PythonQt looks for last: a reserved word, a dynamic property, a named child."""
+    if name in _RESERVED_WORDS:
+        return original(self, f"{name}_")
     if name in _dynamic_names(self):
         return QtCore.QObject.property(self, name)
     child = QtCore.QObject.findChild(self, QtCore.QObject, name, QtCore.Qt.FindChildOption.FindDirectChildrenOnly)
@@ -135,6 +174,10 @@ def _first_binding_class(cls: type) -> type:
 
 def _is_native(cls: type) -> bool:
     return cls.__module__.startswith("PySide6.")
+
+
+def _is_defined_in_python(cls: type, name: str) -> bool:
+    return any(name in vars(c) for c in cls.__mro__ if not _is_native(c) and c.__module__ != "Shiboken")
 
 
 def _class_attribute(cls: type, name: str) -> Any:

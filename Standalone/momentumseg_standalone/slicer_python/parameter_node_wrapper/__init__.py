@@ -1,7 +1,7 @@
 """`slicer.parameterNodeWrapper`: typed parameters kept in a node of the scene, and their binding to widgets.
 
-Parameters are stored under the same names and in the same form as 3D Slicer stores them, so that a scene may be saved by
-one and opened by the other. Not offered: making a panel from the types (`createGui`) and serializers of one's own.
+Parameters are stored under the same names and in the same form as 3D Slicer stores them, so that a scene may be saved
+by one and opened by the other. Not offered: making a panel from the types (`createGui`) and serializers of one's own.
 """
 
 from momentumseg_standalone.slicer_python.parameter_node_wrapper.annotations import (

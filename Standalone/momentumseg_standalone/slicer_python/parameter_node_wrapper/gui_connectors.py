@@ -77,6 +77,7 @@ class GuiConnector(ABC):
 
     def _prepare(self) -> None:
         """Set up the widget; connectors with annotations replace this."""
+        return
 
     def _annotation(self, kind: type) -> Any:
         return findFirstAnnotation(self._annotations, kind)
