@@ -12,6 +12,7 @@ import types
 import venv
 import zipfile
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -305,7 +306,7 @@ def _keep_error(action: Callable[[], None], errors: list[BaseException]) -> None
 def _fake_module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
     module = types.ModuleType(name)
     module.__dict__.update(contents)
-    module.__spec__ = types.SimpleNamespace(name=name)  # type: ignore[assignment]  # find_spec asks for it
+    module.__spec__ = ModuleSpec(name, loader=None)  # find_spec asks for it
     monkeypatch.setitem(sys.modules, name, module)
 
 
