@@ -1,7 +1,7 @@
 """Find the data files that travel with MomentumSeg: the model catalogue, shipped weights, recipes' images.
 
 The same files lie in three places: ``Resources/`` at the root of a source checkout, the package
-``momentumseg_resources`` of a pip installation, and ``MomentumSeg/Resources`` beside an installed extension.
+``momentumseg_resources`` of a pip installation, and ``Resources/`` inside this package in an installed extension.
 """
 
 from __future__ import annotations
