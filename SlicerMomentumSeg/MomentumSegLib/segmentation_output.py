@@ -73,9 +73,10 @@ def create_output_segmentation(scene: object, volume_node: object) -> object:
     node = scene.AddNewNodeByClass(
         "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{volume_node.GetName()} segmentation")
     )
+    # First the transform: the reference geometry is the volume's as seen from under it.
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume_node.GetID())
-    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
     _place_beside(scene, node, volume_node)
     return node

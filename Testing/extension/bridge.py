@@ -1,4 +1,4 @@
-"""Helpers of the bridge's tests: a scene with a small oblique volume, and segments drawn as the Segment Editor would."""
+"""Helpers of the bridge's tests: a scene with a small oblique volume, and segments drawn as an editor would."""
 
 from __future__ import annotations
 

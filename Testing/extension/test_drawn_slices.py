@@ -1,4 +1,4 @@
-"""Which slices count as drawn: before a result, after it, after Undo and Redo, and after saving and loading the scene."""
+"""Which slices count as drawn: before and after a result, after Undo and Redo, after saving and loading the scene."""
 
 from __future__ import annotations
 
