@@ -150,10 +150,13 @@ class FewShotController:
         run = self._prepared(request)
         self._run = run
         self._watch.watch(filter(None, (request.volume_id, request.segmentation_id)))
-        ready = self._client.state == "ready"
+        known = self._client.state == "ready" and self._sender.has(request.volume_id)
         self._enter(Phase.STARTING)
         self._view.progressed(-1.0, None)
-        self._view.said(_("Reading the volume ...") if ready else _("Starting the worker ..."))
+        if self._client.state == "ready":
+            self._view.said(_("Starting ...") if known else _("Sending the volume to the worker ..."))
+        else:
+            self._view.said(_("Starting the worker ..."))
         others = {entry["volume"] for entry in run.supports.entries} - {request.volume_id}
         self._send_volumes(run, [request.volume_id, *sorted(others)])
 

@@ -29,6 +29,7 @@ class IteratesSection:
         controller: has the results of this session.
         client: the worker's; it keeps the stages of its last run.
         slice_on_screen: returns the slice of the volume that a slice view shows, or None.
+        before_showing: called before the slice views show stages, to take another overlay off them.
         on_problem: called with a sentence.
     """
 
@@ -39,12 +40,14 @@ class IteratesSection:
         client: Client,
         *,
         slice_on_screen: Callable[[], int | None],
+        before_showing: Callable[[], None],
         on_problem: Callable[[str], None],
     ) -> None:
         self.ui = ui
         self._controller = controller
         self._client = client
         self._slice_on_screen = slice_on_screen
+        self._before_showing = before_showing
         self._on_problem = on_problem
         self._view = IteratesView(slicer.mrmlScene)
         self._outcome: Outcome | None = None
@@ -98,6 +101,7 @@ class IteratesSection:
     def _toggled(self, checked: bool) -> None:
         self._asked = None
         if checked:
+            self._before_showing()
             self._timer.start()
             self._follow()
             return

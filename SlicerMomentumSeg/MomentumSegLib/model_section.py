@@ -15,6 +15,18 @@ from MomentumSegLib.translation import tr as _
 FEW_SHOT_KIND = "few-shot"
 
 
+class _Asked:
+    """Stands for a request that is being made: making it tells those who listen, and they must not ask again."""
+
+    is_active = True
+
+    def cancel(self) -> None:
+        """It has not been made yet."""
+
+
+_ASKED = _Asked()
+
+
 class ModelSection:
     """Lists the worker's models and brings the chosen one into a usable state.
 
@@ -35,6 +47,7 @@ class ModelSection:
         self._models: list[Mapping[str, Any]] = []
         self._chosen = ""
         self._job: Job | None = None
+        self._listing: Job | None = None
         self._error = ""
         ui.modelComboBox.connect("activated(int)", self._activated)
         ui.downloadModelButton.connect("clicked(bool)", lambda checked: self._download_or_cancel())
@@ -50,7 +63,8 @@ class ModelSection:
 
     @property
     def is_listed(self) -> bool:
-        return bool(self._models)
+        """Whether the models are known or asked for."""
+        return bool(self._models) or (self._listing is not None and self._listing.is_active)
 
     def problem(self) -> str:
         """Return why the chosen model cannot segment, in one sentence; empty: it can, or it is not known yet."""
@@ -76,7 +90,10 @@ class ModelSection:
 
     def refresh(self) -> None:
         """Ask the worker for its models (starts the worker)."""
-        self._client.request(
+        if self._listing is not None and self._listing.is_active:
+            return
+        self._listing = _ASKED
+        self._listing = self._client.request(
             "list_models", {"kind": FEW_SHOT_KIND}, on_result=lambda values, arrays: self.show_models(values["models"])
         )
 
@@ -103,8 +120,9 @@ class ModelSection:
         model = self._model()
         busy = self._job is not None and self._job.is_active
         self.ui.modelCardGroupBox.visible = model is not None
+        self.ui.modelStateLabel.visible = bool(self._models)
         if model is None:
-            self.ui.modelStateLabel.text = "" if not self._models else self.problem()
+            self.ui.modelStateLabel.text = self.problem()
             return
         self.ui.modelCardLabel.text = card_html(model)
         self.ui.modelComboBox.toolTip = str(model.get("description") or _("The trained network"))

@@ -13,7 +13,7 @@ import slicer
 import vtk
 
 from MomentumSegLib.background_encoding import BackgroundEncoding, EncodingRequest
-from MomentumSegLib.device_section import DeviceSection, readable, resolve
+from MomentumSegLib.device_section import AUTOMATIC, DeviceSection, readable, resolve
 from MomentumSegLib.drawing_section import DrawingSection
 from MomentumSegLib.editor_section import EditorSection, segment_editor_node
 from MomentumSegLib.errors import UserError
@@ -98,6 +98,7 @@ class Panel:
             self.controller,
             self._client,
             slice_on_screen=self._drawing.slice_on_screen,
+            before_showing=self._hide_uncertainty,
             on_problem=self.said,
         )
         window = slicer.util.mainWindow() or self._widget
@@ -198,6 +199,7 @@ class Panel:
         parameters = self._parameters
         self._model.choose(parameters.model)
         self._device.choose(parameters.device)
+        self._show_method()
         volume = parameters.inputVolume
         self._choose_output(volume)
         self._output.observe(parameters.outputSegmentation)
@@ -207,6 +209,8 @@ class Panel:
         self._show_region(slices)
         request = self._request()
         self._drawing.show(request, slices)
+        if parameters.showUncertainty:
+            self._iterates.stop()
         self._results.show(
             request, slices, uncertainty=parameters.showUncertainty, opacity=parameters.uncertaintyOpacity
         )
@@ -229,6 +233,18 @@ class Panel:
             return SliceGeometry.of(read_volume_geometry(self._parameters.inputVolume), self._parameters.plane.value)
         except UserError:
             return None
+
+    def _hide_uncertainty(self) -> None:
+        """The slice views have room for one overlay."""
+        if self._parameters is not None and self._parameters.showUncertainty:
+            self._parameters.showUncertainty = False
+            self.refresh()
+
+    def _show_method(self) -> None:
+        """The closed section says what is chosen."""
+        model, device = self._model.title, readable(self._parameters.device, self._device.devices)
+        chosen = _("Method: few-shot, {model}") if device == AUTOMATIC else _("Method: few-shot, {model}, {device}")
+        self.ui.methodCollapsibleButton.text = chosen.format(model=model, device=device)
 
     def _show_frames(self, volume: Any) -> None:
         """Only a volume sequence has frames to choose from."""
@@ -285,7 +301,8 @@ class Panel:
         self._run.show(phase, problem, has_result=has_result)
         if phase is not Phase.IDLE:
             return
-        text = self._news or problem or _("Ready. Press Apply.")
+        ready = _("Correct a slice and apply again, or go on.") if has_result else _("Ready. Press Apply.")
+        text = self._news or problem or ready
         if self._preparing is not None and not self._news:
             percent = round(100 * self._preparing)
             text = _("{text} (The volume is being prepared: {percent} %)").format(text=text, percent=percent)

@@ -34,10 +34,11 @@ class ResultsSection:
         self._rows: tuple[ResultRow, ...] = ()
         self._overlay: UncertaintyOverlay | None = None
         self._overlay_volume_id = ""
+        self._is_shown = False
         self._shown_outcome: Outcome | None = None
         table = ui.resultsTable
         table.setColumnCount(4)
-        table.setHorizontalHeaderLabels([_("Segment"), _("Volume (ml)"), _("Uncertainty"), _("Drawn slices")])
+        table.setHorizontalHeaderLabels([_("Segment"), _("Volume (ml)"), _("Uncertainty"), _("Drawn")])
         table.verticalHeader().hide()
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         for column in (1, 2, 3):
@@ -68,7 +69,7 @@ class ResultsSection:
 
     def forget(self) -> None:
         """The scene was closed or loaded."""
-        self._overlay, self._overlay_volume_id, self._shown_outcome = None, "", None
+        self._overlay, self._overlay_volume_id, self._shown_outcome, self._is_shown = None, "", None, False
 
     def _show_rows(self, rows: tuple[ResultRow, ...]) -> None:
         if rows == self._rows:
@@ -90,8 +91,9 @@ class ResultsSection:
     ) -> None:
         volume_id = request.volume_id if request else ""
         if volume_id != self._overlay_volume_id:
-            if self._overlay is not None:
+            if self._overlay is not None and self._is_shown:
                 self._overlay.hide()
+            self._is_shown = False
             self._overlay = UncertaintyOverlay(slicer.mrmlScene, volume_id) if volume_id else None
             self._overlay_volume_id = volume_id
         outcome = self._controller.outcome(request.segmentation_id) if request else None
@@ -107,9 +109,11 @@ class ResultsSection:
         if self._overlay is None:
             return
         if not visible:
-            if self._overlay.is_visible:
+            if self._is_shown or self._overlay.is_visible:
                 self._overlay.hide()
+            self._is_shown = False
             return
+        self._is_shown = True
         # A large overlay takes a moment, so it is made only for those who look at it.
         if outcome is not None and outcome is not self._shown_outcome and slices is not None:
             self._overlay.update(slices.volume, outcome.uncertainty, outcome.uncertainty_origin)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import slicer
 from a_scene import add_volume
+from test_few_shot_controller import IJK_TO_RAS, SHAPE, Setting, a_result
+
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.segment_voxels import read_segment
 from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.volume_data import read_volume_geometry
-from test_few_shot_controller import IJK_TO_RAS, SHAPE, Setting, a_result
 
 FRAMES = 3
 
