@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from vtkmodules.vtkCommonCore import reference
 
 from MomentumSegLib import drawn_slices_storage as storage
 from MomentumSegLib.drawn_slices_transfer import transferred_marks
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.segment_voxels import Crop, read_segment
+from MomentumSegLib.sequences import is_in_sequence
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.slice_memory import MOMENTS, Marks, Moment, digest, digests, read_marks, reference_moment
 from MomentumSegLib.volume_data import VolumeGeometry, linear_transform_to_world
@@ -86,7 +88,7 @@ class DrawnSlices:
     def __init__(self, segmentation_node: object) -> None:
         self._scene = segmentation_node.GetScene()
         self.segmentation_node_id = segmentation_node.GetID()
-        self._grids: list[storage.Grid] = storage.read(segmentation_node)
+        self._memory = storage.read(segmentation_node)
 
     @property
     def segmentation_node(self) -> object | None:
@@ -152,20 +154,21 @@ class DrawnSlices:
         node = self._existing_node()
         axis = SliceGeometry.of(volume, plane).axis
         grid = self._grid(node, volume)
+        is_frame = is_in_sequence(node)
         for segment_id in existing_segments(node, list(after)):
             history = self._history(node, segment_id, volume, before[segment_id])
             had_result = reference_moment(history, before[segment_id], axis).has_result
             marks = _marks_in_plane(history, before[segment_id], axis)
             history.append(_moment(before[segment_id], marks, had_result))
-            history.append(_after_result(after[segment_id], marks, axis))
+            history.append(replace(_after_result(after[segment_id], marks, axis), is_frame=is_frame))
             del history[:-MOMENTS]
             token = self._token(node, segment_id)
-            grid.results[token] = 1 + max(other.results.get(token, 0) for other in self._grids)
+            grid.results[token] = 1 + max(other.results.get(token, 0) for other in self._memory.grids)
         self._save()
 
     def forget(self) -> None:
         """Forget all results and what was drawn: every slice with voxels counts as drawn again."""
-        self._grids = []
+        self._memory = storage.Memory()
         self._save()
 
     def _existing_node(self) -> object:
@@ -177,11 +180,11 @@ class DrawnSlices:
     def _grid(self, node: object, volume: VolumeGeometry) -> storage.Grid:
         """What is remembered in the grid of a volume, wherever volume and segmentation were moved together."""
         matrix = np.linalg.solve(linear_transform_to_world(node), volume.ijk_to_ras)
-        for grid in self._grids:
+        for grid in self._memory.grids:
             if replace(volume, ijk_to_ras=matrix).is_same_grid(grid.shape, grid.ijk_to_segmentation):
                 return grid
-        self._grids.append(storage.Grid(tuple(volume.shape), matrix))
-        return self._grids[-1]
+        self._memory.grids.append(storage.Grid(tuple(volume.shape), matrix))
+        return self._memory.grids[-1]
 
     def _history(self, node: object, segment_id: str, volume: VolumeGeometry, crop: Crop) -> list[Moment]:
         """Moments of a segment in the grid of a volume, to append to.
@@ -191,7 +194,7 @@ class DrawnSlices:
         grid = self._grid(node, volume)
         token = self._token(node, segment_id)
         history = grid.histories.setdefault(token, [])
-        known = max(self._grids, key=lambda other: other.results.get(token, 0))
+        known = max(self._memory.grids, key=lambda other: other.results.get(token, 0))
         if known.results.get(token, 0) > grid.results.get(token, 0):
             history.append(self._taken_over(node, segment_id, known, grid, crop))
             grid.results[token] = known.results[token]
@@ -206,17 +209,20 @@ class DrawnSlices:
         return _moment(crop, marks, has_result=True)
 
     def _token(self, node: object, segment_id: str) -> str:
+        """What tells a segment from a later one with its ID; the frames of a sequence share it."""
         segment = node.GetSegmentation().GetSegment(segment_id)
         token = segment_tag(segment, _TAG)
         if not token:
-            token = uuid.uuid4().hex[:12]
+            known = self._memory.tokens.get(segment_id) if is_in_sequence(node) else None
+            token = known or uuid.uuid4().hex[:12]
             segment.SetTag(_TAG, token)
+        self._memory.tokens[segment_id] = token
         return token
 
     def _save(self) -> None:
         node = self.segmentation_node
         if node is not None:
-            storage.write(node, self._grids)
+            storage.write(node, self._memory)
 
 
 def all_drawn(
@@ -255,15 +261,8 @@ def existing_segments(segmentation_node: object, segment_ids: Iterable[str] | No
 
 def segment_tag(segment: object, name: str) -> str:
     """Value of a segment's tag; empty without it."""
-    value = mutable_string()
+    value = reference("")
     return str(value) if segment.GetTag(name, value) else ""
-
-
-def mutable_string() -> object:
-    """String that VTK can write into."""
-    from vtkmodules.vtkCommonCore import reference
-
-    return reference("")
 
 
 def _supports(marks: Mapping[str, Marks], slices: SliceGeometry) -> tuple[Drawn, ...]:

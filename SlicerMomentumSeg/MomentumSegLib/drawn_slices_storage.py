@@ -19,7 +19,7 @@ REFERENCE_ROLE = "MomentumSegDrawnSlices"
 _CLASS = "vtkMRMLScriptedModuleNode"
 _PARAMETER = "drawnSlices"
 _VERSION = 1
-# An Undo is told apart this far back after loading; the Segment Editor's own undo does not outlive the scene.
+# The Segment Editor's undo does not outlive the scene: a result and what was before it suffice, beside the frames.
 _SAVED_MOMENTS = 2
 
 
@@ -40,29 +40,43 @@ class Grid:
     results: dict[str, int] = field(default_factory=dict)
 
 
-def write(segmentation_node: object, grids: list[Grid]) -> None:
+@dataclass(eq=False)
+class Memory:
+    """Everything remembered of a segmentation.
+
+    Attributes:
+        grids: of the volumes that it was used with.
+        tokens: of its segments, by segment ID.
+    """
+
+    grids: list[Grid] = field(default_factory=list)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+
+def write(segmentation_node: object, memory: Memory) -> None:
     """Save what is known beside a segmentation."""
     node = _node(segmentation_node) or _new_node(segmentation_node)
     node.SetName(f"{segmentation_node.GetName()} drawn slices")
-    packed = {"version": _VERSION, "grids": [_packed_grid(grid) for grid in grids]}
+    grids = [_packed_grid(grid) for grid in memory.grids]
+    packed = {"version": _VERSION, "grids": grids, "tokens": memory.tokens}
     node.SetParameter(_PARAMETER, json.dumps(packed, separators=(",", ":")))
 
 
-def read(segmentation_node: object) -> list[Grid]:
+def read(segmentation_node: object) -> Memory:
     """What was saved beside a segmentation; nothing when there is none, or when it cannot be read."""
     node = _node(segmentation_node)
     text = node.GetParameter(_PARAMETER) if node is not None else ""
     if not text:
-        return []
+        return Memory()
     try:
         packed = json.loads(text)
         if packed["version"] != _VERSION:
             raise ValueError(f"version {packed['version']}")
-        return [_grid(grid) for grid in packed["grids"]]
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
+        return Memory([_grid(grid) for grid in packed["grids"]], {str(k): str(v) for k, v in packed["tokens"].items()})
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, zlib.error) as error:
         name = segmentation_node.GetName()
         logging.warning('What was drawn in "%s" cannot be read from the scene (%s): it is forgotten.', name, error)
-        return []
+        return Memory()
 
 
 def _node(segmentation_node: object) -> object | None:
@@ -88,10 +102,16 @@ def _packed_grid(grid: Grid) -> dict:
         "matrix": grid.ijk_to_segmentation.ravel().tolist(),
         "results": grid.results,
         "histories": {
-            token: [_packed_moment(moment) for moment in history[-_SAVED_MOMENTS:]]
-            for token, history in histories.items()
+            token: [_packed_moment(moment) for moment in _worth_saving(history)] for token, history in histories.items()
         },
     }
+
+
+def _worth_saving(history: list[Moment]) -> list[Moment]:
+    """The last moments; of a segment in a sequence every result, as each may be a frame's."""
+    has_frames = any(moment.is_frame for moment in history)
+    earlier = [moment for moment in history[:-_SAVED_MOMENTS] if has_frames and moment.has_result]
+    return earlier + history[-_SAVED_MOMENTS:]
 
 
 def _packed_moment(moment: Moment) -> dict:
@@ -99,6 +119,7 @@ def _packed_moment(moment: Moment) -> dict:
         "digests": [{str(s): value for s, value in axis.items()} for axis in moment.digests],
         "marks": [_packed_marks(marks) for marks in moment.marks],
         "result": moment.has_result,
+        "frame": moment.is_frame,
     }
 
 
@@ -128,7 +149,7 @@ def _grid(packed: dict) -> Grid:
 def _moment(packed: dict) -> Moment:
     first, second, third = ({int(s): str(value) for s, value in axis.items()} for axis in packed["digests"])
     marks = [_marks(one) for one in packed["marks"]]
-    return Moment((first, second, third), (marks[0], marks[1], marks[2]), bool(packed["result"]))
+    return Moment((first, second, third), (marks[0], marks[1], marks[2]), bool(packed["result"]), bool(packed["frame"]))
 
 
 def _marks(packed: dict) -> Marks:

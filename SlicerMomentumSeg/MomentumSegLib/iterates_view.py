@@ -114,6 +114,7 @@ class IteratesView:
         elif node.GetNodeReferenceID(_role(kind)) != self._slices.volume.node_id:
             node.SetName(name)
             node.SetNodeReferenceID(_role(kind), self._slices.volume.node_id)
+            node.SetAttribute(_role(kind), self._slices.volume.node_id)
         display = node.GetScalarVolumeDisplayNode()
         display.SetSaveWithScene(False)
         display.SetAutoWindowLevel(False)

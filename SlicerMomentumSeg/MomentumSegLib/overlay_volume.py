@@ -15,7 +15,8 @@ def find_overlay(scene: object, role: str, source_node_id: str | None = None) ->
     for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode"):
         if node.GetAttribute(role) is None:
             continue
-        if source_node_id is None or node.GetNodeReferenceID(role) == source_node_id:
+        # The reference follows the volume when scenes are merged; the attribute still knows a volume that was deleted.
+        if source_node_id in (None, node.GetNodeReferenceID(role) or node.GetAttribute(role)):
             return node
     return None
 
@@ -25,7 +26,7 @@ def new_overlay(scene: object, role: str, name: str, source: VolumeGeometry) -> 
     node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
     node.UnRegister(None)
     node.SetName(scene.GenerateUniqueName(name))
-    node.SetAttribute(role, "1")
+    node.SetAttribute(role, source.node_id)
     node = scene.AddNode(node)
     node.SetNodeReferenceID(role, source.node_id)
     node.CreateDefaultDisplayNodes()

@@ -11,8 +11,6 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.slice_geometry import nodes_of_class
 from MomentumSegLib.volume_data import VolumeData, linear_transform_to_world, read_volume_node
 
-_ROLE = "MomentumSegSequenceOf"
-
 
 @dataclass(frozen=True)
 class VolumeSequence:
@@ -90,7 +88,11 @@ class VolumeSequence:
         return sequence
 
     def segmentation_of(self, segmentation_node: object, frame: int) -> object:
-        """The segmentation node to write a frame's result into: the shown one for the present frame."""
+        """The segmentation node to write a frame's result into: the shown one for the present frame.
+
+        The others are under no transform, as they are not in the scene: write with the volume's matrix as seen from
+        the shown segmentation, without its transform.
+        """
         sequence = self.segmentation_sequence(segmentation_node)
         return segmentation_node if frame == self.current_frame else sequence.GetNthDataNode(frame)
 
@@ -103,6 +105,12 @@ def volume_sequence(volume_node: object) -> VolumeSequence | None:
         if sequence is not None:
             return VolumeSequence(scene, volume_node.GetID(), browser.GetID(), sequence.GetID())
     return None
+
+
+def is_in_sequence(node: object) -> bool:
+    """Whether a node shows the present frame of a sequence."""
+    browsers = nodes_of_class(node.GetScene(), "vtkMRMLSequenceBrowserNode")
+    return any(browser.GetSequenceNode(node) is not None for browser in browsers)
 
 
 def _existing(scene: object, node_id: str) -> object:

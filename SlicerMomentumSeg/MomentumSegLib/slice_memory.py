@@ -15,8 +15,8 @@ import numpy as np
 
 from MomentumSegLib.segment_voxels import Crop, bounds_of
 
-# As many Apply presses back as an Undo is told apart; the Segment Editor itself keeps 10 states.
-MOMENTS = 24
+# So many moments are remembered: as far back as an Undo is told apart, and one for each frame of a sequence.
+MOMENTS = 256
 
 Digests = dict[int, str]
 
@@ -53,11 +53,13 @@ class Moment:
         digests: for each array axis (K, J, I), digest of each slice that was not empty.
         marks: for each array axis.
         has_result: whether a result was written before that time.
+        is_frame: whether it is a frame's of a sequence, which is shown again and again.
     """
 
     digests: tuple[Digests, Digests, Digests]
     marks: tuple[Marks, Marks, Marks]
     has_result: bool
+    is_frame: bool = False
 
 
 NOTHING = Moment(({}, {}, {}), (Marks(), Marks(), Marks()), has_result=False)
