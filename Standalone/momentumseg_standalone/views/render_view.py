@@ -32,7 +32,7 @@ class RenderView(QtWidgets.QWidget):
         self._window.AddRenderer(self._renderer)
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
-        self._interactor.SetInteractorStyle(None)  # VTK's own would zoom and turn as well
+        self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())  # VTK's default would zoom and turn too
         self._interactor.EnableRenderOff()  # drawing waits for the event loop
         self._interactor.AddObserver("RenderEvent", lambda *_: self.scheduleRender())
         self._events = InteractorEvents(self._interactor, self.devicePixelRatioF)

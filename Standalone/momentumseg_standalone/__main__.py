@@ -1,0 +1,7 @@
+"""``python -m momentumseg_standalone``."""
+
+import sys
+
+from momentumseg_standalone.app_main import main
+
+sys.exit(main())
