@@ -313,13 +313,13 @@ def test_embeddings_keep_to_their_budget_and_are_cleaned_up(a_prompt_model, tmp_
 def test_another_preprocessing_or_window_does_not_take_old_embeddings(
     a_prompt_model, prompt_fakes: ModuleType, a_phantom_volume: Volume
 ) -> None:
-    from momentumseg.sessions.prompt import _identity_of
+    from momentumseg.sessions.prompt_decoder import embedding_identity
     from momentumseg.transforms.prompt_preprocessing import PromptPreprocessing
 
     other = replace(a_prompt_model, preprocessing=PromptPreprocessing.of("medsam", 64, 64))
-    assert _identity_of(a_prompt_model) != _identity_of(other)
-    assert _identity_of(a_prompt_model) != _identity_of(replace(a_prompt_model, embedding_sha256="1" * 64))
-    assert _identity_of(a_prompt_model) == _identity_of(replace(a_prompt_model, sha256="another decoder"))
+    assert embedding_identity(a_prompt_model) != embedding_identity(other)
+    assert embedding_identity(a_prompt_model) != embedding_identity(replace(a_prompt_model, embedding_sha256="1" * 64))
+    assert embedding_identity(a_prompt_model) == embedding_identity(replace(a_prompt_model, sha256="another decoder"))
 
 
 def test_a_3d_box_prompts_its_middle_slice(a_session: PromptSession) -> None:

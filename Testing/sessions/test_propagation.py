@@ -121,7 +121,7 @@ def test_a_prompt_on_a_further_slice_corrects_the_path(
         result = session.follow(config=FollowConfig(largest_change=1.2, largest_shift=None))
         assert set(result.slice_indices) >= set(range(19))
         found = result.labelmap.array.astype(bool)
-        assert np.count_nonzero(found[13:19] ^ truth[13:19]) < 0.2 * np.count_nonzero(truth[13:19])
+        assert np.count_nonzero(found[13:19] & truth[13:19]) > 0.95 * np.count_nonzero(truth[13:19])
 
 
 @pytest.mark.parametrize("between", ["blend", "nearest", "iou"])

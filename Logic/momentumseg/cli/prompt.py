@@ -194,9 +194,9 @@ def _add_prompts(session: PromptSession, given: _Given, image: Volume, streams: 
     for one in given.prompts:
         session.add_prompt(object_of(one.label), one.slice_index, one.prompt)
     prompted = set(objects)
-    for label, box in given.rois:
-        if label is not None and label not in prompted:
-            session.add_roi(object_of(label), box)
+    for of_label, box in given.rois:
+        if of_label is not None and of_label not in prompted:
+            session.add_roi(object_of(of_label), box)
     if not objects:
         for _, box in given.rois:
             session.add_roi(object_of(1), box)

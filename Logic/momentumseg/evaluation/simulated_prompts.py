@@ -1,4 +1,4 @@
-"""Prompts as a careful user gives them, taken from the reference: boxes with a margin, clicks at the centre of an error."""
+"""Clicks as a careful user gives them, taken from the reference: each at the centre of the largest error."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from momentumseg.sessions.feature_encoder import BackgroundEncoding, FeatureEnco
 from momentumseg.sessions.few_shot_result import Box
 from momentumseg.sessions.follow_result import FollowedSlice, FollowResult, OnFollowed
 from momentumseg.sessions.nearest_first import NearestFirst
-from momentumseg.sessions.prompt_decoder import PromptDecoder, PromptModel, SlicePrediction
+from momentumseg.sessions.prompt_decoder import PromptDecoder, PromptModel, SlicePrediction, embedding_identity
 from momentumseg.sessions.prompt_objects import BoxPrompt, MaskPrompt, Prompt, checked_prompt
 from momentumseg.sessions.prompt_slices import PromptSlices
 from momentumseg.sessions.prompted_object import PromptedObject
@@ -39,7 +38,7 @@ from momentumseg.transforms.prompt_preprocessing import IntensityWindow
 from momentumseg.volumes.volume import Volume
 
 # Slices on both sides of the one that is looked at, which are encoded ahead.
-_REACH = 64
+REACH = 64
 
 
 class PromptSession:
@@ -68,7 +67,7 @@ class PromptSession:
         self._device = torch.device(device)
         network = model.network.to(self._device).eval()
         self._cache = FeatureCache(cache_budget_bytes, cache_folder)
-        self._encoder = FeatureEncoder(network, _identity_of(model), self._cache, self._device, 1)
+        self._encoder = FeatureEncoder(network, embedding_identity(model), self._cache, self._device, 1)
         self._decoder = PromptDecoder(model, self._encoder, self._device)
         self._lock = threading.RLock()
         self._current: PromptSlices | None = None
@@ -147,7 +146,7 @@ class PromptSession:
 
     # Encoding ahead of time
 
-    def encode_ahead(self, first_slice: int | None = None, reach: int = _REACH) -> None:
+    def encode_ahead(self, first_slice: int | None = None, reach: int = REACH) -> None:
         """Encode slices in a thread, those nearest to ``first_slice`` (default: the middle) first.
 
         While it runs another call only says where to go on, which costs nothing; so does `predict`. It pauses while a
@@ -210,12 +209,10 @@ class PromptSession:
         Raises:
             InputError: no volume, or a label that cannot be used.
         """
-        slices = self.slices
-        if not 1 <= label <= LARGEST_LABEL:
-            raise InputError(f"Label {label} cannot be used: give a number from 1 to {LARGEST_LABEL}.")
+        slices, checked = self.slices, _checked_label(label)
         with self._lock:
             self._last_id += 1
-            found = PromptedObject(self._last_id, int(label))
+            found = PromptedObject(self._last_id, checked)
             self._objects.setdefault((slices.id, slices.space.plane), {})[found.id] = found
             return found.id
 
@@ -223,7 +220,18 @@ class PromptSession:
         """Forget an object with its prompts. Raises `InputError` for an unknown id."""
         with self._lock:
             self._object(object_id)
-            del self._objects[self.slices.id, self.slices.space.plane][object_id]
+            self.discard_object(object_id)
+
+    def discard_object(self, object_id: int) -> None:
+        """Forget an object of any volume and plane; nothing happens when there is none."""
+        with self._lock:
+            for objects in self._objects.values():
+                objects.pop(object_id, None)
+
+    def set_label(self, object_id: int, label: int) -> None:
+        """Give an object another label. Raises `InputError` for an unknown id or a label that cannot be used."""
+        with self._lock:
+            self._object(object_id).label = _checked_label(label)
 
     def add_prompt(self, object_id: int, slice_index: int, prompt: Prompt, *, plane: str | None = None) -> None:
         """Give a prompt; `predict` answers all prompts of the slice together.
@@ -430,10 +438,10 @@ class PromptSession:
             self._background.raise_error()
 
 
-def _identity_of(model: PromptModel) -> str:
-    """What an embedding depends on besides the volume: the weights and the preprocessing."""
-    preprocessing = hashlib.sha256(repr(model.preprocessing).encode()).hexdigest()[:16]
-    return f"{model.embedding_sha256}:{preprocessing}"
+def _checked_label(label: int) -> int:
+    if not 1 <= label <= LARGEST_LABEL:
+        raise InputError(f"Label {label} cannot be used: give a number from 1 to {LARGEST_LABEL}.")
+    return int(label)
 
 
 def _boxes(roi: Box | Sequence[Box] | None) -> list[Box]:

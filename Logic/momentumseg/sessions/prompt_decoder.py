@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -250,6 +251,12 @@ class PromptDecoder:
         return InputError(
             f"The model {self._model.card.name} does not take {what}: {instead}, or choose another model."
         )
+
+
+def embedding_identity(model: PromptModel) -> str:
+    """What an embedding depends on besides the volume: the encoder's weights and the preprocessing."""
+    preprocessing = hashlib.sha256(repr(model.preprocessing).encode()).hexdigest()[:16]
+    return f"{model.embedding_sha256}:{preprocessing}"
 
 
 def _points_in(points: Sequence[PointPrompt], box: BoxPrompt, boxes: Sequence[BoxPrompt]) -> list[PointPrompt]:
