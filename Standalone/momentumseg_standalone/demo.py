@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtWidgets
 
 from momentumseg.errors import MomentumSegError
 from momentumseg_standalone.errors import UserError
@@ -132,8 +132,10 @@ def _wait(condition: Any, failure: str, seconds: float) -> None:
 
 
 def _settle(seconds: float) -> None:
-    """Let the event loop run."""
-    loop = QtCore.QEventLoop()
-    QtCore.QTimer.singleShot(int(1000 * seconds), loop.quit)
-    loop.exec()
-    QtWidgets.QApplication.processEvents()
+    """Let events, and the threads that read from the worker, run for a while."""
+    end = time.monotonic() + seconds
+    while True:
+        QtWidgets.QApplication.processEvents()
+        if time.monotonic() >= end:
+            return
+        time.sleep(0.01)
