@@ -1,0 +1,287 @@
+"""The three ways to differentiate a momentum residual sequence: store all, compute backwards, or compute again.
+
+The recursion of the reversible way: from (x', v') with adjoints gx, gv: x = x' - v'; a = gx + gv; f(x) is computed again;
+gx <- gx + (1-g) J^T a; gv <- g a; v = (v' - (1-g) f(x)) / g (Sander et al., 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.checkpoint import checkpoint
+
+from momentumseg.errors import InputError
+
+LOOP, REVERSIBLE, CHECKPOINT = "autograd", "reversible", "checkpoint"
+WAYS = (LOOP, REVERSIBLE, CHECKPOINT)
+
+_HALF = (torch.float16, torch.bfloat16)
+_NO_DOUBLE = ("mps",)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Blocks and momentum of one sequence.
+
+    Attributes:
+        blocks: f of each step, or with ``of_blocks`` x + f(x).
+        momentum: g.
+        of_blocks: the modules are whole blocks.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    momentum: float
+    of_blocks: bool
+
+    def branch(self, index: int, features: Tensor) -> Tensor:
+        """f(x) of one block; the block must keep the shape and leave x as it is."""
+        value = self._called(index, features)
+        return value - features if self.of_blocks else value
+
+    def step(self, index: int, features: Tensor, velocity: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """One block on the state as it is, without change of precision."""
+        if self.momentum == 0:
+            value = self._called(index, features)
+            return (value if self.of_blocks else features + value), None
+        after = self.velocity_after(velocity, self.branch(index, features))
+        return features + after, after
+
+    def velocity_after(self, velocity: Tensor | None, branch: Tensor) -> Tensor:
+        """g v + (1-g) f."""
+        pushed = (1 - self.momentum) * branch
+        return pushed if velocity is None else torch.add(pushed.to(velocity.dtype), velocity, alpha=self.momentum)
+
+    def velocity_before(self, velocity: Tensor, branch: Tensor) -> Tensor:
+        """(v' - (1-g) f) / g."""
+        return torch.sub(velocity, branch, alpha=1 - self.momentum) / self.momentum
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Trainable parameters of all blocks, each once."""
+        found = {id(value): value for block in self.blocks for value in block.parameters() if value.requires_grad}
+        return list(found.values())
+
+    def _called(self, index: int, features: Tensor) -> Tensor:
+        version = None if features.is_inference() else features._version
+        value: Tensor = self.blocks[index](features)
+        if version is not None and features._version != version:
+            raise InputError(
+                f"Block {index + 1} of a momentum sequence writes into its input; build it without inplace=True at its "
+                "beginning."
+            )
+        if value.shape != features.shape:
+            raise InputError(
+                f"Block {index + 1} of a momentum sequence makes {tuple(value.shape)} of {tuple(features.shape)}; "
+                "only blocks that keep the shape can be in it."
+            )
+        return value
+
+
+def run_chain(chain: Chain, features: Tensor, velocity: Tensor | None, way: str) -> tuple[Tensor, Tensor | None]:
+    """x and v after the blocks, differentiated in one of :data:`WAYS`."""
+    parameters = chain.parameters()
+    trains = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (features, velocity, *parameters)
+    )
+    if chain.momentum == 0:
+        return _run_loop(chain, features, None, CHECKPOINT if trains and way == CHECKPOINT else LOOP)
+    autocast = _is_autocast(features.device)
+    entry = features.dtype
+    if entry in _HALF:
+        features = features.float()
+        velocity = None if velocity is None else velocity.float()
+    chain = chain if autocast or entry not in _HALF else _casting(chain, entry)
+    if trains and way == REVERSIBLE:
+        features, velocity = _Reversible.apply(features, velocity, chain, *parameters)
+    else:
+        features, velocity = _run_loop(chain, features, velocity, way if trains else LOOP)
+    if autocast or entry not in _HALF or velocity is None:
+        return features, velocity
+    return features.to(entry), velocity.to(entry)
+
+
+def _run_loop(chain: Chain, features: Tensor, velocity: Tensor | None, way: str) -> tuple[Tensor, Tensor | None]:
+    for index in range(len(chain.blocks)):
+        step = partial(chain.step, index)
+        if way == CHECKPOINT:
+            contexts = partial(_recompute_contexts, chain.blocks[index])
+            features, velocity = checkpoint(step, features, velocity, use_reentrant=False, context_fn=contexts)
+        else:
+            features, velocity = step(features, velocity)
+    return features, velocity
+
+
+def _recompute_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), frozen_statistics(block)
+
+
+class _Casting(nn.Module):
+    """A block whose parameters are in half precision, fed from a state in single precision."""
+
+    def __init__(self, block: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.block = block
+        self.dtype = dtype
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.block(features.to(self.dtype)).to(features.dtype)
+
+
+def _casting(chain: Chain, dtype: torch.dtype) -> Chain:
+    return Chain(tuple(_Casting(block, dtype) for block in chain.blocks), chain.momentum, chain.of_blocks)
+
+
+class _Reversible(torch.autograd.Function):
+    """The chain as one operation that stores x and v at its end.
+
+    Parameters are inputs of it, so that their gradients reach them as all gradients do: data-parallel training and
+    hooks see nothing unusual.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, velocity: Tensor | None, chain: Chain, *parameters: nn.Parameter
+    ) -> tuple[Tensor, Tensor]:
+        ctx.chain, ctx.parameters, ctx.started = chain, parameters, velocity is not None
+        ctx.dtype, ctx.autocast = features.dtype, _Autocast(features.device)
+        ctx.random_states = []
+        x, v = _wide(features), None if velocity is None else _wide(velocity)
+        for index in range(len(chain.blocks)):
+            ctx.random_states.append(_RandomState(features.device))
+            with ctx.autocast.entered():
+                branch = chain.branch(index, x.to(ctx.dtype))
+            v = chain.velocity_after(v, branch.to(x.dtype))
+            x = x + v
+        ctx.save_for_backward(x, v)
+        return x.to(ctx.dtype, copy=True), v.to(ctx.dtype, copy=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_x: Tensor, grad_v: Tensor) -> tuple[Tensor | None, ...]:
+        x, v = ctx.saved_tensors
+        chain, gradients = ctx.chain, _Gradients(ctx.parameters)
+        for index in reversed(range(len(chain.blocks))):
+            x = x - v
+            point = x.to(ctx.dtype, copy=True).requires_grad_()
+            branch = _recomputed(ctx, index, point)
+            adjoint = grad_x + grad_v
+            through = gradients.through(chain.blocks[index], branch, point, (1 - chain.momentum) * adjoint)
+            grad_x, grad_v = grad_x + through, chain.momentum * adjoint
+            if index > 0:
+                v = chain.velocity_before(v, branch.detach().to(v.dtype))
+        start = grad_v if ctx.started else None
+        return grad_x, start, None, *gradients.values
+
+
+def _recomputed(ctx: Any, index: int, point: Tensor) -> Tensor:
+    """f(x) with its graph, in the surroundings of the forward pass: same random numbers, no statistics counted twice."""
+    chain = ctx.chain
+    with (
+        torch.enable_grad(),
+        ctx.random_states[index].replayed(),
+        ctx.autocast.entered(),
+        frozen_statistics(chain.blocks[index]),
+    ):
+        branch: Tensor = chain.branch(index, point)
+    return branch
+
+
+class _Gradients:
+    """Sums of the parameters' gradients over the blocks; a parameter may be in several."""
+
+    def __init__(self, parameters: tuple[nn.Parameter, ...]) -> None:
+        self.values: list[Tensor | None] = [None] * len(parameters)
+        self._places = {id(parameter): place for place, parameter in enumerate(parameters)}
+
+    def through(self, block: nn.Module, branch: Tensor, point: Tensor, adjoint: Tensor) -> Tensor:
+        """J^T of the branch on its adjoint; the parameters' part is added to :attr:`values`."""
+        if not branch.requires_grad:
+            return torch.zeros_like(adjoint)
+        owned = {id(value): value for value in block.parameters() if id(value) in self._places}
+        found = torch.autograd.grad(branch, [point, *owned.values()], adjoint.to(branch.dtype), allow_unused=True)
+        for key, gradient in zip(owned, found[1:], strict=True):
+            place = self._places[key]
+            known = self.values[place]
+            self.values[place] = gradient if known is None or gradient is None else known + gradient
+        return torch.zeros_like(adjoint) if found[0] is None else found[0].to(adjoint.dtype)
+
+
+@contextmanager
+def frozen_statistics(block: nn.Module) -> Iterator[None]:
+    """Normalisations within compute as in training but leave their running statistics alone."""
+    norms = [norm for norm in block.modules() if isinstance(norm, _NormBase) and norm.track_running_stats]
+    norms = [norm for norm in norms if norm.training]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+class _RandomState:
+    """The generators' states on the processor and the device, to draw the same numbers again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._module: Any = getattr(torch, device.type) if device.type in ("cuda", "mps", "xpu") else None
+        self._cpu = torch.get_rng_state()
+        self._own = self._get()
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        now = torch.get_rng_state(), self._get()
+        self._set(self._cpu, self._own)
+        try:
+            yield
+        finally:
+            self._set(*now)
+
+    def _get(self) -> Tensor | None:
+        if self._module is None:
+            return None
+        state: Tensor = (
+            self._module.get_rng_state() if self._device.type == "mps" else self._module.get_rng_state(self._device)
+        )
+        return state
+
+    def _set(self, cpu: Tensor, own: Tensor | None) -> None:
+        torch.set_rng_state(cpu)
+        if own is not None and self._device.type == "mps":
+            self._module.set_rng_state(own)
+        elif own is not None:
+            self._module.set_rng_state(own, self._device)
+
+
+class _Autocast:
+    """Mixed precision as it is now; its cache of weights stays off, because weights cast without a graph lose it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device.type
+        self._enabled = _is_autocast(device)
+        self._dtype = torch.get_autocast_dtype(device.type) if self._enabled else None
+
+    def entered(self) -> AbstractContextManager[Any]:
+        if not torch.amp.is_autocast_available(self._device):
+            return nullcontext()
+        return torch.autocast(self._device, dtype=self._dtype, enabled=self._enabled, cache_enabled=False)
+
+
+def _is_autocast(device: torch.device) -> bool:
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def _wide(value: Tensor) -> Tensor:
+    """The state in double precision, where the device has it: two tensors, whatever the number of blocks.
+
+    In single precision the inverse loses up to a hundred of its roundings, which is visible in the gradients.
+    """
+    return value if value.device.type in _NO_DOUBLE else value.double()
