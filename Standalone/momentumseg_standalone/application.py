@@ -129,9 +129,6 @@ class qSlicerApplication(QtCore.QObject):
     def setEnvironmentVariable(self, name: str, value: str) -> None:
         os.environ[name] = value
 
-    def environmentVariableValue(self, name: str) -> str:
-        return os.environ.get(name, "")
-
     # Folders and versions.
 
     temporaryPath = QtCore.Property(str, lambda self: self._folder.as_posix())

@@ -116,9 +116,6 @@ class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):
     def self(self) -> Any:  # noqa: PLE0117
         return self._self
 
-    def mrmlScene(self) -> Any:
-        return slicer.mrmlScene
-
     def setMRMLScene(self, scene: Any) -> None:
         self.mrmlSceneChanged.emit(scene)
 
