@@ -48,7 +48,7 @@ class MouseModes(QtWidgets.QToolBar):
         node = self._interaction.GetScene().AddNewNodeByClass(class_name)
         node.CreateDefaultDisplayNodes()
         self._markups_logic.SetActiveList(node)
-        self._markups_logic.StartPlaceMode(False, node)
+        self._markups_logic.StartPlaceMode(False)
         return node
 
     def _add(self, text: str, icon: str, tip: str) -> QtGui.QAction:
