@@ -6,7 +6,7 @@ another grid than the volume. Here all that ends: a `Crop` is a 0/1 array and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
@@ -22,12 +22,14 @@ class Crop:
     """Part of a 0/1 volume; zero everywhere else.
 
     Attributes:
-        voxels: (K, J, I) uint8 of 0 and 1.
+        voxels: (K, J, I) uint8 of 0 and 1; not to be changed.
         origin: (k, j, i) of the first voxel in the whole volume.
+        digests: kept here by `slice_memory`, by axis.
     """
 
     voxels: np.ndarray
     origin: tuple[int, int, int]
+    digests: dict[int, dict[int, str]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def nothing(cls) -> Crop:
@@ -61,14 +63,18 @@ class Crop:
 
 def bounds_of(voxels: np.ndarray) -> tuple[slice, ...] | None:
     """Slices of the smallest box that holds every non-zero voxel; None when there is none."""
-    bounds = []
-    for axis in range(voxels.ndim):
-        others = tuple(other for other in range(voxels.ndim) if other != axis)
-        used = np.flatnonzero(voxels.any(axis=others))
+    if not voxels.size:
+        return None
+    bounds: list[slice] = []
+    # Axis after axis the rest is flattened: the whole array is read twice only, which counts for a whole organ.
+    while True:
+        used = np.flatnonzero(np.bitwise_or.reduce(voxels.reshape(len(voxels), -1), axis=1))
         if not len(used):
             return None
         bounds.append(slice(int(used[0]), int(used[-1]) + 1))
-    return tuple(bounds)
+        if voxels.ndim == 1:
+            return tuple(bounds)
+        voxels = np.bitwise_or.reduce(voxels, axis=0)
 
 
 def overlap(
@@ -84,6 +90,21 @@ def overlap(
     return tuple(first), tuple(second)
 
 
+@dataclass(frozen=True, eq=False)
+class StoredSegment:
+    """A segment as it is stored and as the volume sees it.
+
+    Attributes:
+        stored: in the grid that the segment is stored in, trimmed.
+        matrix: 4x4 (i, j, k) of that grid to the segmentation node's own RAS.
+        content: in the volume's grid, trimmed.
+    """
+
+    stored: Crop
+    matrix: np.ndarray
+    content: Crop
+
+
 def read_segment(segmentation_node: object, segment_id: str, volume: VolumeGeometry) -> Crop:
     """Voxels of a segment in a volume's grid, trimmed; empty for an empty segment.
 
@@ -94,32 +115,26 @@ def read_segment(segmentation_node: object, segment_id: str, volume: VolumeGeome
         UserError: the segment is gone, holds no voxels but surfaces, lies entirely outside the volume, or is under a
             non-linear transform.
     """
+    return read_stored_segment(segmentation_node, segment_id, volume).content
+
+
+def read_stored_segment(segmentation_node: object, segment_id: str, volume: VolumeGeometry) -> StoredSegment:
+    """A segment as it is stored and in a volume's grid. Raises as `read_segment`."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     if segment is None:
         raise UserError(f'The segment "{segment_id}" is no longer in "{segmentation_node.GetName()}": choose another.')
     check_holds_voxels(segmentation_node)
-    stored, matrix = _stored(segmentation_node, segment)
-    stored = stored.trimmed()
+    to_world = linear_transform_to_world(segmentation_node)
+    stored, matrix = _stored(segment)
     if not stored.voxels.size:
-        return Crop.nothing()
-    to_volume = np.linalg.solve(volume.ijk_to_ras, linear_transform_to_world(segmentation_node) @ matrix)
-    inside = regrid(stored, to_volume, volume.shape)
-    if inside.is_empty:
+        return StoredSegment(stored, matrix, stored)
+    content = regrid(stored, np.linalg.solve(volume.ijk_to_ras, to_world @ matrix), volume.shape)
+    if not content.voxels.size:
         raise UserError(
             f'The segment "{segment.GetName()}" of "{segmentation_node.GetName()}" lies outside the volume '
             f'"{volume.name}": choose the volume that it was drawn on, or another segmentation.'
         )
-    return inside
-
-
-def stored_voxels(segmentation_node: object, segment_id: str, storage: np.ndarray) -> Crop:
-    """Voxels of a segment in the grid that its segmentation stores, trimmed.
-
-    Args:
-        storage: 4x4 of that grid; a segment that is stored in still another one is resampled.
-    """
-    stored, matrix = _stored(segmentation_node, segmentation_node.GetSegmentation().GetSegment(segment_id))
-    return regrid(stored.trimmed(), np.linalg.solve(storage, matrix), None)
+    return StoredSegment(stored, matrix, content)
 
 
 def check_holds_voxels(segmentation_node: object) -> None:
@@ -176,16 +191,16 @@ def regrid(crop: Crop, to_target: np.ndarray, shape: tuple[int, int, int] | None
     """A crop in another grid, nearest voxel, trimmed.
 
     Args:
-        crop: in its own grid.
+        crop: in its own grid, trimmed.
         to_target: 4x4 from its (i, j, k) to those of the other grid.
         shape: (K, J, I) of the other grid, whose first voxel is (0, 0, 0); None: it has no end.
     """
-    if crop.is_empty:
+    if not crop.voxels.size:
         return Crop.nothing()
     if is_shift(to_target, crop.end):
         shift = np.round(to_target[:3, 3])
         k, j, i = (first + int(by) for first, by in zip(crop.origin, shift[::-1], strict=True))
-        return _clipped(Crop(crop.voxels, (k, j, i)), shape).trimmed()
+        return _clipped(Crop(crop.voxels, (k, j, i)), shape)
     return _resampled(crop, to_target, shape)
 
 
@@ -197,11 +212,15 @@ def is_shift(to_target: np.ndarray, shape: tuple[int, int, int]) -> bool:
 
 
 def _clipped(crop: Crop, shape: tuple[int, int, int] | None) -> Crop:
+    """A trimmed crop without what lies outside a volume, trimmed."""
     if shape is None:
         return crop
     source, target = overlap(crop.origin, crop.voxels.shape, (0, 0, 0), shape)
+    inside = crop.voxels[source]
+    if inside.shape == crop.voxels.shape:
+        return crop
     k, j, i = (part.start for part in target)
-    return Crop(crop.voxels[source], (k, j, i))
+    return Crop(inside, (k, j, i)).trimmed()
 
 
 def _resampled(crop: Crop, to_target: np.ndarray, shape: tuple[int, int, int] | None) -> Crop:
@@ -230,14 +249,14 @@ def _resampled(crop: Crop, to_target: np.ndarray, shape: tuple[int, int, int] | 
     return Crop(voxels, (k, j, i)).trimmed()
 
 
-def _stored(segmentation_node: object, segment: object) -> tuple[Crop, np.ndarray]:
-    """A segment's voxels as they are stored, and the matrix of that grid."""
+def _stored(segment: object) -> tuple[Crop, np.ndarray]:
+    """A segment's voxels as they are stored, trimmed, and the matrix of that grid."""
     image = segment.GetRepresentation(_binary_labelmap())
     if image is None or image.GetNumberOfPoints() < 1 or image.GetPointData().GetScalars() is None:
         return Crop.nothing(), np.eye(4)
     matrix, origin, shape = _grid(image)
     labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
-    return Crop((labels == segment.GetLabelValue()).view(np.uint8), origin), matrix
+    return Crop((labels == segment.GetLabelValue()).view(np.uint8), origin).trimmed(), matrix
 
 
 def _grid(image: object) -> tuple[np.ndarray, tuple[int, int, int], tuple[int, int, int]]:

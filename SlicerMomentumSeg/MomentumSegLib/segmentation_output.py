@@ -12,14 +12,15 @@ from MomentumSegLib.drawn_slices import existing_segments
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.segment_voxels import (
     Crop,
+    StoredSegment,
     check_holds_voxels,
     grid_of,
     is_shift,
     oriented_image,
     overlap,
     read_segment,
+    read_stored_segment,
     regrid,
-    stored_voxels,
 )
 from MomentumSegLib.volume_data import VolumeGeometry, linear_transform_to_world, vtk_matrix
 
@@ -112,19 +113,22 @@ def write_result(
         UserError: the segmentation is gone, holds surfaces, or none of the segments is left.
     """
     _check(segmentation_node, result)
-    before = {
-        segment_id: read_segment(segmentation_node, segment_id, volume)
+    segments = {
+        segment_id: read_stored_segment(segmentation_node, segment_id, volume)
         for segment_id in existing_segments(segmentation_node, result.segments.values())
     }
-    wanted = {}
-    for label, segment_id in result.segments.items():
-        if segment_id in before:
-            wanted[segment_id] = _wanted(before[segment_id], result, label, segment_id)
+    before = {segment_id: segment.content for segment_id, segment in segments.items()}
+    wanted = {
+        segment_id: _wanted(before[segment_id], result, label, segment_id)
+        for label, segment_id in result.segments.items()
+        if segment_id in before
+    }
     changed = [segment_id for segment_id in before if not _is_same(before[segment_id], wanted[segment_id])]
     if changed:
         if save_state is not None:
             save_state()
-        _write(segmentation_node, volume, {s: (before[s], wanted[s]) for s in changed}, editor_node, volume_node)
+        changes = {s: (segments[s], wanted[s]) for s in changed}
+        _write(segmentation_node, volume, changes, editor_node, volume_node)
     after = {s: read_segment(segmentation_node, s, volume) if s in changed else crop for s, crop in before.items()}
     return Written(before, after, tuple(changed), _sentences(result, before))
 
@@ -204,13 +208,14 @@ def _wanted(before: Crop, result: Result, label: int, segment_id: str) -> Crop:
 def _write(
     node: object,
     volume: VolumeGeometry,
-    changes: Mapping[str, tuple[Crop, Crop]],
+    changes: Mapping[str, tuple[StoredSegment, Crop]],
     editor_node: object | None,
     volume_node: object | None,
 ) -> None:
-    """Write segments that are given before and as wanted, in the volume's grid."""
+    """Write segments that are given as they are and as wanted in the volume's grid."""
     matrix = _storage_matrix(node, volume)
-    stored = {s: _in_storage(node, s, volume, matrix, *change) for s, change in changes.items()}
+    to_storage = np.linalg.solve(linear_transform_to_world(node) @ matrix, volume.ijk_to_ras)
+    stored = {s: _in_storage(*change, matrix, to_storage, volume) for s, change in changes.items()}
     was_modifying = node.StartModify()
     try:
         _drop_surfaces(node, stored)
@@ -238,19 +243,19 @@ def _storage_matrix(node: object, volume: VolumeGeometry) -> np.ndarray:
 
 
 def _in_storage(
-    node: object, segment_id: str, volume: VolumeGeometry, matrix: np.ndarray, before: Crop, wanted: Crop
+    segment: StoredSegment, wanted: Crop, matrix: np.ndarray, to_storage: np.ndarray, volume: VolumeGeometry
 ) -> tuple[Crop, Crop]:
-    """A segment before and as wanted, in the grid that the segmentation stores.
+    """A segment as it is and as wanted, in the grid that the segmentation stores.
 
-    Where that is not the volume's, or reaches beyond it, only voxels under changed ones change.
+    Where that is not the volume's, or the segment reaches beyond it, only voxels under changed ones change.
     """
-    to_storage = np.linalg.solve(linear_transform_to_world(node) @ matrix, volume.ijk_to_ras)
-    own = stored_voxels(node, segment_id, matrix)
+    before = segment.content
+    own = regrid(segment.stored, np.linalg.solve(matrix, segment.matrix), None)
     if is_shift(to_storage, volume.shape) and own.voxels.shape == before.voxels.shape:
         return own, regrid(wanted, to_storage, None)
     origin, end = _joined(before, wanted)
-    change = before.window(origin, end) ^ wanted.window(origin, end)
-    changed, new = regrid(Crop(change, origin), to_storage, None), regrid(wanted, to_storage, None)
+    change = Crop(before.window(origin, end) ^ wanted.window(origin, end), origin).trimmed()
+    changed, new = regrid(change, to_storage, None), regrid(wanted, to_storage, None)
     origin, end = _joined(own, changed)
     voxels = own.window(origin, end)
     np.copyto(voxels, new.window(origin, end), where=changed.window(origin, end).view(bool))
@@ -263,8 +268,9 @@ def _write_freely(node: object, stored: Mapping[str, tuple[Crop, Crop]], matrix:
     Voxels that go from one segment to another are taken from the first before any segment grows: overlapping even
     for a moment would move a segment to a layer of its own for good.
     """
-    grown = [Crop(*_minus(wanted, before)) for before, wanted in stored.values()]
-    for segment_id, (before, wanted) in stored.items():
+    trading = stored if len(stored) > 1 else {}
+    grown = [Crop(*_minus(wanted, before)) for before, wanted in trading.values()]
+    for segment_id, (before, wanted) in trading.items():
         lost = Crop(*_minus(before, wanted))
         if any(_touch(lost, other) for other in grown):
             _replace(node, segment_id, Crop(*_both(before, wanted)), matrix)

@@ -16,7 +16,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from MomentumSegLib.errors import UserError
 
 # Bytes copied at a time: a few milliseconds, so that the window stays alive while a large CT is copied.
-_PIECE = 16 * 2**20
+_PIECE = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,7 +152,8 @@ def test_regrid_there_and_back_is_the_identity() -> None:
 
 
 def test_bounds_and_windows() -> None:
-    assert bounds_of(np.zeros((2, 3))) is None
+    assert bounds_of(np.zeros((2, 3), np.uint8)) is None
+    assert bounds_of(np.zeros((0, 3), np.uint8)) is None
     crop = Crop(np.ones((1, 2, 3), np.uint8), (4, 5, 6))
     assert crop.window((4, 6, 0), (6, 8, 8)).sum() == 2
     assert crop.window((0, 0, 0), (2, 2, 2)).sum() == 0
