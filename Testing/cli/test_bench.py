@@ -20,15 +20,19 @@ def quick_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     processes = "momentumseg.evaluation.benchmark_processes"
     monkeypatch.setattr("momentumseg.evaluation.benchmarks.bench_few_shot", lambda *arguments: _REPORT)
     monkeypatch.setattr(f"{processes}.measure_few_shot_memory", lambda *arguments: Measure("memory", 900.0, "MiB"))
+    monkeypatch.setattr("momentumseg.evaluation.prompt_benchmark.bench_prompts", lambda *arguments: _REPORT)
+    monkeypatch.setattr("momentumseg.weights.prompt_models.load_prompt_model", lambda *arguments: None)
+    monkeypatch.setattr(f"{processes}.measure_prompt_memory", lambda *arguments: Measure("memory", 900.0, "MiB"))
     monkeypatch.setattr(f"{processes}.measure_import", lambda: [Measure("import", 0.01, "s")])
     monkeypatch.setattr(f"{processes}.bench_volume_apart", lambda *arguments: _REPORT)
     monkeypatch.setattr(
         "momentumseg.evaluation.training_benchmark.bench_training", lambda *arguments, **options: _REPORT
     )
+    monkeypatch.setattr("momentumseg.worker.benchmark.bench_worker", lambda *arguments: _REPORT)
 
 
 @pytest.mark.usefixtures("quick_measurements")
-@pytest.mark.parametrize("kind", ["fewshot", "volume", "training"])
+@pytest.mark.parametrize("kind", ["fewshot", "volume", "training", "worker"])
 def test_bench_prints_a_table_with_targets(kind: str, momentumseg: Callable[..., Any]) -> None:
     answer = momentumseg("bench", kind)
 

@@ -59,6 +59,34 @@ def fewshot(
     _finish(report, apart, output, streams)
 
 
+@app.command("prompts")
+def prompts(
+    context: typer.Context,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="A model for prompts.")] = "lite-medsam",
+    slices: Annotated[int, typer.Option("--slices", metavar="N", min=3, help="Slices of the volume.")] = 40,
+    size: Annotated[int, typer.Option("--size", metavar="N", min=64, help="Rows and columns of a slice.")] = 256,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The median is reported.")] = 5,
+    threads: ThreadsOption = None,
+    output: OutputOption = None,
+) -> None:
+    """What a user waits for at a click, following through slices, encoders, and an independent implementation."""
+    streams = output_of(context)
+    _check(output)
+    _set_threads(threads)
+    from momentumseg.evaluation.benchmark_processes import measure_prompt_memory
+    from momentumseg.evaluation.prompt_benchmark import PromptBenchmarkOptions, bench_prompts
+    from momentumseg.weights.prompt_models import load_prompt_model
+
+    options = PromptBenchmarkOptions(slices=slices, size=size, repeats=repeats)
+    with streams.progress() as step:
+        advance = step("Measuring")
+        loaded = load_prompt_model(model)
+        report = bench_prompts(loaded, options, lambda name, part: advance(round(90 * part), 100))
+        advance(90, 100)
+        apart = [measure_prompt_memory(model, slices, size)]
+    _finish(report, apart, output, streams)
+
+
 @app.command("volume")
 def volume(
     context: typer.Context,
@@ -111,7 +139,7 @@ def worker(
     shape: Annotated[
         str, typer.Option("--shape", metavar="IxJxK", help="Voxels of the volume that is sent.")
     ] = "512x512x400",
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The median is reported.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Of each measure.")] = 5,
     output: OutputOption = None,
 ) -> None:
     """What the application's worker costs beside the computation: start, messages, volumes, cancelling."""

@@ -57,6 +57,13 @@ def bench_volume_apart(
     return BenchmarkReport(found["title"], found["settings"], measures)
 
 
+def measure_prompt_memory(model: str, slices: int, size: int) -> Measure:
+    """Peak memory of a process that follows a structure through a generated volume."""
+    from momentumseg.evaluation.prompt_benchmark import memory_measure
+
+    return memory_measure(ask({"task": "prompt memory", "model": model, "slices": slices, "size": size})["peak"])
+
+
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a child process to a question.
 
@@ -68,7 +75,7 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
-    """What the child computes: peak memory of a few-shot segmentation, or the large volume.
+    """What the child computes: peak memory of a few-shot segmentation or of following a prompt, or the large volume.
 
     ``model`` is a name or file as for ``--model``; None is a network with random weights.
     """
@@ -80,6 +87,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 
     if question.get("threads"):
         torch.set_num_threads(int(question["threads"]))
+    if question["task"] == "prompt memory":
+        from momentumseg.evaluation.prompt_benchmark import prompt_peak_bytes
+
+        return {"peak": prompt_peak_bytes(question["model"], question["slices"], question["size"])}
     model = load_few_shot_model(question["model"]) if question["model"] else random_model()
     if question["task"] == "memory":
         options = FewShotOptions(slices=question["slices"], size=question["size"])

@@ -141,7 +141,7 @@ class PromptSession:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the model takes: "points", "negative points", "boxes", "mask", "multimask"."""
+        """What the model takes, see `PromptDecoder.can`."""
         return self._model.capabilities
 
     # Encoding ahead of time
@@ -152,11 +152,7 @@ class PromptSession:
         While it runs another call only says where to go on, which costs nothing; so does `predict`. It pauses while a
         prediction is computed; its errors are raised by the next call.
 
-        Args:
-            reach: slices on both sides; what is further away is encoded when somebody goes there.
-
-        Raises:
-            InputError: no volume, or no such slice.
+        Slices further away than ``reach`` are encoded when somebody goes there. Raises `InputError` for no such slice.
         """
         slices = self.slices
         first = slices.check_slice(slices.slice_count // 2 if first_slice is None else first_slice)

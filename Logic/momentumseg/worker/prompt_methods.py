@@ -3,20 +3,24 @@
 All but `prompt_forget` take {volume, model, device, plane, decoder: name|null, window: [low, high]|null}. Prompts are
 written as `prompt_requests` says. An object is named by the client and belongs to a volume and a plane.
 
- prompt_predict       {object, label, slice_index, prompts} -> {slice_index, origin: [row, column], predicted_iou,
-                      alternatives: [predicted_iou, ...], was_encoded, experimental: [kind], notice, seconds, device, model}
-                      arrays {mask: uint8 crop, probability: uint8 crop 0 .. 255, alternative_0, alternative_1, ...: uint8
-                      slices, only where a single click is ambiguous; "choice" of the point takes one of them}.
-                      All prompts of the slice are given each time, in their order; those that were answered before are
-                      not asked again. No prompts: forget the slice; predicted_iou is null and there is no array.
- prompt_follow        {objects: [{object, label, slices: [{slice_index, prompts}]}], slice_range: [first, end)|null,
-                      roi: [box, ...]|null, settings: {field of FollowConfig: value}|null}
-                      partial: {object, label, slice_index, final, origin, predicted_iou, source} arrays {mask: uint8 crop}
-                      -> {labels, origin, uncertainty_origin, volume_ml, label_uncertainty, predicted_iou: {object: {slice:
-                      value}}, ends: [{object, label, first, last, before_first, after_last}], next_slice, slice_axis,
-                      seconds, device, model} arrays {labelmap: uint8 crop, uncertainty: uint8 crop 0 .. 255}
- prompt_encode_ahead  {first_slice: n|null, reach: n|null} -> {encoded, interrupted}; gives way to any other request
- prompt_forget        {object: name|null} -> {}; null forgets all objects of the model that was used last
+prompt_predict {object, label, slice_index, prompts}
+    -> {slice_index, origin: [row, column], predicted_iou, alternatives: [predicted_iou, ...], was_encoded,
+        experimental: [kind], notice, seconds, device, model}
+    arrays {mask: uint8 crop, probability: uint8 crop 0 .. 255, alternative_0, alternative_1, ...: uint8 slices, only
+        where a single click is ambiguous; "choice" of the point takes one of them}
+    All prompts of the slice are given each time, in their order; those that were answered before are not asked again.
+    No prompts: forget the slice; predicted_iou is null and there is no array.
+
+prompt_follow {objects: [{object, label, slices: [{slice_index, prompts}]}], slice_range: [first, end)|null,
+        roi: [box, ...]|null, settings: {field of FollowConfig: value}|null}
+    partial: {object, label, slice_index, final, origin, predicted_iou, source} arrays {mask: uint8 crop}
+    -> {labels, origin, uncertainty_origin, volume_ml, label_uncertainty, predicted_iou: {object: {slice: value}},
+        ends: [{object, label, first, last, before_first, after_last}], next_slice, slice_axis, seconds, device, model}
+    arrays {labelmap: uint8 crop, uncertainty: uint8 crop 0 .. 255}
+
+prompt_encode_ahead {first_slice: n|null, reach: n|null} -> {encoded, interrupted}; gives way to any other request
+
+prompt_forget {object: name|null} -> {}; null forgets all objects of the model that was used last
 """
 
 from __future__ import annotations
