@@ -25,7 +25,6 @@ add_engine_to_path()
 from momentumseg.worker import protocol  # noqa: E402  (its folder is known only now)
 
 _CHUNK = 16 << 20  # a write of this size shows progress on a slow line, and costs no time on a pipe
-_PIPE_BYTES = 1 << 20
 _GRACE_SECONDS = 10.0  # for a worker to end by itself once its input is closed
 
 
@@ -123,7 +122,6 @@ class WorkerConnection:
             sentence = str(error) if isinstance(error, UserError) else f"The worker cannot be started: {error}."
             self._events.put(Event(self, "unlaunched", sentence=sentence))
             return
-        _enlarge(process.stdin, process.stdout)
         self._process = process
         threading.Thread(target=self._run_reader, name="momentumseg-worker-reader", daemon=True).start()
         if self._killed.is_set():
@@ -202,14 +200,3 @@ def _kill(pid: int) -> None:
         os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # on Windows both end the process at once
     except OSError:
         return  # it ended meanwhile
-
-
-def _enlarge(*pipes: Any) -> None:
-    """Fewer and larger system calls where the system has such a setting (Linux)."""
-    try:
-        import fcntl
-
-        for pipe in pipes:
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except (ImportError, AttributeError, OSError):
-        return

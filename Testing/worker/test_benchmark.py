@@ -1,0 +1,30 @@
+"""The benchmark of the worker, with a small volume: it measures real processes and compares with the targets."""
+
+from __future__ import annotations
+
+import pytest
+
+from momentumseg.errors import MomentumSegError
+from momentumseg.worker.benchmark import BlockingWorker, bench_worker
+
+
+def test_the_benchmark_measures_everything_once(worker_environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONPATH", "MOMENTUMSEG_HOME", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, worker_environment[name])
+    heard: list[float] = []
+    report = bench_worker((4, 32, 32), repeats=1, progress=lambda name, part: heard.append(part))
+    values = {measure.name: measure.value for measure in report.measures}
+    assert len(values) == 6 and all(value is not None and value > 0 for value in values.values())
+    assert [measure.target for measure in report.measures if measure.target] == [
+        "<= 4 s",
+        "<= 5 ms",
+        "<= 2 x",
+        "<= 0.5 s",
+    ]
+    assert heard == sorted(heard)
+
+
+def test_a_refused_request_is_an_error_in_words(worker_environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOMENTUMSEG_HOME", worker_environment["MOMENTUMSEG_HOME"])
+    with BlockingWorker() as worker, pytest.raises(MomentumSegError, match="no method 'no_such_method'"):
+        worker.call("no_such_method")
