@@ -59,6 +59,7 @@ def make_scene_core(temporary_folder: Path) -> SceneCore:
     application_logic = slicer.vtkSlicerApplicationLogic()
     application_logic.SetTemporaryPath(str(temporary_folder))
     _set_home(application_logic, temporary_folder)
+    _set_cache(scene, temporary_folder / "cache")
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     _set_defaults(scene)
     colors = slicer.vtkSlicerColorLogic()
@@ -82,6 +83,17 @@ def _make_module_logics(scene: Any, application_logic: Any) -> dict[str, Any]:
         application_logic.SetModuleLogic(name, logic)
         logics[name] = logic
     return logics
+
+
+def _set_cache(scene: Any, folder: Path) -> None:
+    """Scene bundles are unpacked into the cache's folder, which must hold nothing else."""
+    folder.mkdir(exist_ok=True)
+    cache = slicer.vtkCacheManager()
+    cache.SetRemoteCacheDirectory(str(folder))
+    scene.SetCacheManager(cache)
+    manager = slicer.vtkDataIOManager()
+    manager.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
 
 
 def _set_home(application_logic: Any, folder: Path) -> None:
