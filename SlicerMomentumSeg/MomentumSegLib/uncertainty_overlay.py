@@ -12,8 +12,11 @@ from MomentumSegLib.volume_data import VolumeGeometry
 _ROLE = "MomentumSegUncertaintyOf"
 _COLOR_ROLE = "MomentumSegUncertaintyColors"
 _LEGEND_TAG = "ColorLegendDisplay"
-# Below this the overlay is transparent: it is half of the smallest value that the worker sends.
-_LOWEST_SHOWN = 0.5 / 255
+# Below this the overlay is transparent: where the method is as good as certain the image is seen as it is.
+_LOWEST_SHOWN = 0.05
+# Red, green and blue at equal steps from 0 to 1: dark to bright, so that it is read without colour vision too.
+_COLORS = np.array([(0.24, 0.07, 0.42), (0.47, 0.11, 0.43), (0.74, 0.22, 0.33), (0.93, 0.41, 0.15), (0.99, 1.0, 0.64)])
+_COLOR_COUNT = 256
 
 
 class UncertaintyOverlay:
@@ -30,6 +33,8 @@ class UncertaintyOverlay:
         self._scene = scene
         self._volume_node_id = volume_node_id
         self._opacity = 0.6
+        if self.node is not None:
+            self._set_colors(self.node)  # the colours are not saved with the scene
 
     @property
     def node(self) -> object | None:
@@ -100,12 +105,7 @@ class UncertaintyOverlay:
         display = node.GetScalarVolumeDisplayNode()
         colors = node.GetNodeReference(_COLOR_ROLE)
         if colors is None:
-            colors = self._scene.CreateNodeByClass("vtkMRMLColorTableNode")
-            colors.UnRegister(None)
-            colors.SetName("Uncertainty")
-            colors.SetHideFromEditors(True)
-            colors.SetTypeToIron()
-            colors = self._scene.AddNode(colors)
+            colors = self._scene.AddNode(_new_color_table(self._scene))
             node.SetNodeReferenceID(_COLOR_ROLE, colors.GetID())
         display.SetAndObserveColorNodeID(colors.GetID())
         display.SetAutoWindowLevel(False)
@@ -119,6 +119,23 @@ class UncertaintyOverlay:
         legend = _legend(node, create=visible)
         if legend is not None:
             legend.SetVisibility(visible)
+
+
+def _new_color_table(scene: object) -> object:
+    """Colour table of the overlay, not in the scene yet."""
+    colors = scene.CreateNodeByClass("vtkMRMLColorTableNode")
+    colors.UnRegister(None)
+    colors.SetName("Uncertainty")
+    colors.SetHideFromEditors(True)
+    colors.SetSaveWithScene(False)
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(_COLOR_COUNT)
+    steps = np.linspace(0, 1, len(_COLORS))
+    for index, value in enumerate(np.linspace(0, 1, _COLOR_COUNT)):
+        red, green, blue = (float(np.interp(value, steps, channel)) for channel in _COLORS.T)
+        colors.SetColor(index, f"{value:.2f}", red, green, blue, 1.0)
+    colors.GetLookupTable().SetTableRange(0, _COLOR_COUNT - 1)
+    return colors
 
 
 def _legend(node: object, *, create: bool) -> object | None:

@@ -61,8 +61,25 @@ def test_uncertainty_lies_on_its_voxels_in_0_to_1(a_desk) -> None:
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
     assert not display.GetAutoWindowLevel()
     assert display.GetApplyThreshold()
-    assert 0 < display.GetLowerThreshold() < 1 / 255
-    assert display.GetColorNode().GetNumberOfColors() > 100
+    assert 0 < display.GetLowerThreshold() <= 0.05
+    brightness = [_color(display.GetColorNode(), index) @ (0.21, 0.72, 0.07) for index in range(256)]
+    assert np.diff(brightness).min() > -0.005
+    assert np.ptp(brightness) > 0.7
+
+
+def _color(node: object, index: int) -> np.ndarray:
+    color = [0.0] * 4
+    node.GetColor(index, color)
+    return np.array(color[:3])
+
+
+def test_colours_come_back_when_a_scene_was_loaded_without_them(a_desk) -> None:
+    node = UncertaintyOverlay(a_desk.scene, a_desk.volume_node.GetID()).update(a_desk.volume, _uncertainty(), (0, 0, 0))
+    colors = node.GetScalarVolumeDisplayNode().GetColorNode()
+    assert not colors.GetSaveWithScene()
+    a_desk.scene.RemoveNode(colors)
+    UncertaintyOverlay(a_desk.scene, a_desk.volume_node.GetID())
+    assert node.GetScalarVolumeDisplayNode().GetColorNode().GetNumberOfColors() == 256
 
 
 def test_an_update_keeps_the_node_and_moves_it(a_desk) -> None:
