@@ -1,20 +1,39 @@
-"""Backbones and few-shot heads by name, and the network a configuration table describes."""
+"""Backbones, few-shot heads, segmentation networks and classifiers by name, and the networks that tables describe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 from torch import nn
 
 from momentumseg.errors import InputError
 from momentumseg.networks.few_shot import FewShotHead, FewShotNetwork
+from momentumseg.networks.segmentation import SegmentationNetwork
 
 _Factory = TypeVar("_Factory", bound=Callable[..., nn.Module])
 _HeadFactory = TypeVar("_HeadFactory", bound=Callable[..., FewShotHead])
+_SegmentationFactory = TypeVar("_SegmentationFactory", bound=Callable[..., SegmentationNetwork])
 _Part = TypeVar("_Part", bound=nn.Module)
 _BACKBONES: dict[str, Callable[..., nn.Module]] = {}
 _HEADS: dict[str, Callable[..., FewShotHead]] = {}
+_SEGMENTATION: dict[str, Callable[..., SegmentationNetwork]] = {}
+_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {}
+
+
+_MODULES = (
+    "backbones",
+    "lms_net",
+    "prototype_nets",
+    "res_unet",
+    "res_unet_plus_plus",
+    "trans_net_r",
+    "pvt_former",
+    "unet_resnet50",
+    "mobile_net_v2",
+    "shuffle_net_v1",
+)
 
 
 def register_backbone(name: str) -> Callable[[_Factory], _Factory]:
@@ -27,6 +46,16 @@ def register_head(name: str) -> Callable[[_HeadFactory], _HeadFactory]:
     return _registrar(_HEADS, name)
 
 
+def register_segmentation(name: str) -> Callable[[_SegmentationFactory], _SegmentationFactory]:
+    """Register a factory of networks ``(B, C, *S) -> (B, classes, *S)``; it receives the options of its table."""
+    return _registrar(_SEGMENTATION, name)
+
+
+def register_classifier(name: str) -> Callable[[_Factory], _Factory]:
+    """Register a factory of classifiers ``(B, C, H, W) -> (B, classes)``."""
+    return _registrar(_CLASSIFIERS, name)
+
+
 def backbone_names() -> list[str]:
     """Names that a configuration may use for its backbone."""
     _load_entries()
@@ -37,6 +66,18 @@ def head_names() -> list[str]:
     """Names that a configuration may use for its head."""
     _load_entries()
     return sorted(_HEADS)
+
+
+def segmentation_names() -> list[str]:
+    """Names that a configuration may use for a segmentation network."""
+    _load_entries()
+    return sorted(_SEGMENTATION)
+
+
+def classifier_names() -> list[str]:
+    """Names that a configuration may use for a classifier."""
+    _load_entries()
+    return sorted(_CLASSIFIERS)
 
 
 def build_backbone(config: Mapping[str, Any]) -> nn.Module:
@@ -63,6 +104,26 @@ def build_few_shot_network(config: Mapping[str, Any]) -> FewShotNetwork:
     return FewShotNetwork(backbone, head, config=tables)
 
 
+def build_segmentation_network(config: Mapping[str, Any]) -> SegmentationNetwork:
+    """Segmentation network of ``{"name": ..., "classes": ..., option: value, ...}``, with random weights.
+
+    Raises:
+        InputError: unknown name or option.
+    """
+    network = _build(_SEGMENTATION, "segmentation network", config)
+    network.config = dict(config)
+    return network
+
+
+def build_classifier(config: Mapping[str, Any]) -> nn.Module:
+    """Classifier of ``{"name": ..., "classes": ..., option: value, ...}``, with random weights.
+
+    Raises:
+        InputError: unknown name or option.
+    """
+    return _build(_CLASSIFIERS, "classifier", config)
+
+
 def _registrar(registry: dict[str, Callable[..., _Part]], name: str) -> Callable[[Any], Any]:
     def register(factory: Callable[..., _Part]) -> Callable[..., _Part]:
         registry[name] = factory
@@ -85,6 +146,5 @@ def _build(registry: dict[str, Callable[..., _Part]], kind: str, config: Mapping
 
 def _load_entries() -> None:
     """Entries register themselves when their module is imported."""
-    import momentumseg.networks.backbones
-    import momentumseg.networks.lms_net
-    import momentumseg.networks.prototype_nets  # noqa: F401
+    for name in _MODULES:
+        import_module(f"momentumseg.networks.{name}")

@@ -26,20 +26,21 @@ class Bottleneck(nn.Module):
         inputs: channels in.
         width: channels of the 3x3 convolution; the block returns four times as many.
         dilation: of the 3x3 convolution, in cells of the feature map.
+        stride: of the 3x3 convolution and the skip.
     """
 
-    def __init__(self, inputs: int, width: int, dilation: int) -> None:
+    def __init__(self, inputs: int, width: int, dilation: int = 1, stride: int = 1) -> None:
         super().__init__()
         outputs = width * _EXPANSION
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=dilation, dilation=dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample: nn.Sequential | None = None
-        if inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        if inputs != outputs or stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         skip = features if self.downsample is None else self.downsample(features)

@@ -1,7 +1,7 @@
 """The three ways to differentiate a momentum residual sequence: store all, compute backwards, or compute again.
 
-The recursion of the reversible way: from (x', v') with adjoints gx, gv: x = x' - v'; a = gx + gv; f(x) is computed again;
-gx <- gx + (1-g) J^T a; gv <- g a; v = (v' - (1-g) f(x)) / g (Sander et al., 2021).
+The recursion of the reversible way: from (x', v') with adjoints gx, gv: x = x' - v'; a = gx + gv; f(x) is computed
+again; gx <- gx + (1-g) J^T a; gv <- g a; v = (v' - (1-g) f(x)) / g (Sander et al., 2021).
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class _Reversible(torch.autograd.Function):
 
 
 def _recomputed(ctx: Any, index: int, point: Tensor) -> Tensor:
-    """f(x) with its graph, in the surroundings of the forward pass: same random numbers, no statistics counted twice."""
+    """f(x) with its graph, in the surroundings of the forward pass: same random numbers, statistics counted once."""
     chain = ctx.chain
     with (
         torch.enable_grad(),

@@ -1,7 +1,7 @@
 """Momentum residual sequences, which can be differentiated without storing what is inside them.
 
 Sources: Biswas et al., "A novel momentum-based deep learning technique ...", eq. 1-5; Sander et al., "Momentum residual
-neural networks", ICML 2021. The three ways to differentiate are in :mod:`momentumseg.networks.blocks.momentum_gradients`.
+neural networks", ICML 2021. The ways to differentiate are in :mod:`momentumseg.networks.blocks.momentum_gradients`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MomentumSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
             raise InputError(
-                f"The momentum is {self.momentum}; choose a number from 0 (none) to below 1 (at 1 no block has an effect)."
+                f"The momentum is {self.momentum}; choose 0 (none) or more, below 1 (where no block has an effect)."
             )
         if self.differentiation not in DIFFERENTIATIONS:
             raise InputError(
@@ -56,7 +56,7 @@ class MomentumSettings:
             )
         if self.differentiation == REVERSIBLE and self.momentum == 0:
             raise InputError(
-                "Without momentum a residual network has no inverse; choose a momentum above 0 or autograd."
+                "Without momentum a residual network has no inverse; choose a momentum above 0 or 'autograd'."
             )
 
     def way(self, count: int) -> str:
@@ -80,6 +80,13 @@ class MomentumSettings:
         return self.differentiation
 
 
+def carried_velocity(velocity: Tensor | None, branch: Tensor, settings: MomentumSettings) -> Tensor:
+    """g v + (1-g) f of one step outside a sequence, in float32 at least; ``velocity`` None is zero."""
+    wide = branch.float() if branch.dtype in (torch.float16, torch.bfloat16) else branch
+    pushed = (1 - settings.momentum) * wide
+    return pushed if velocity is None else pushed + settings.momentum * velocity
+
+
 def lost_digits(count: int, momentum: float) -> float:
     """n log10(1/g): decimal digits that the inverse of n blocks loses; infinite at g = 0."""
     return count * math.log10(1 / momentum) if momentum > 0 else math.inf
@@ -101,7 +108,7 @@ def momentum_chain(
         blocks: f of each step; must keep the shape and not write into their input.
         features: x ``(B, C, ...)``.
         velocity: v at the start, of x's shape; None is zero.
-        of_blocks: each module is a whole block, x + f(x) in one (as with a ReLU after the sum); then f(x) = block(x) - x.
+        of_blocks: each module is a whole block, x + f(x) in one, as with a ReLU after the sum; f(x) = block(x) - x.
 
     Returns:
         x and v at the end; v is None without momentum, where nobody needs it.
