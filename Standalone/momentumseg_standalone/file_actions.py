@@ -87,7 +87,7 @@ class FileActions:
     def load(self, paths: Iterable[Path]) -> None:
         """Load files and folders one after the other; a failure does not keep the others from being loaded."""
         for path in paths:
-            if path.suffix.lower() in loading.SCENE_SUFFIXES and not self._may_replace_scene():
+            if path.suffix.lower() in loading.SCENE_SUFFIXES and not self._is_wanted_scene(path):
                 continue
             self.attempt(
                 lambda path=path: loading.load_path(self._core, path, self.show_warning), f"Loaded {path.name}"
@@ -103,7 +103,7 @@ class FileActions:
 
     # How it is told.
 
-    def attempt(self, action: Callable[[], Any], done: str) -> None:
+    def attempt(self, action: Callable[[], Any], done: str = "") -> bool:
         """Do something that takes a while; tell the user in a sentence that, or why not, it was done."""
         QtWidgets.QApplication.setOverrideCursor(QtCore.Qt.CursorShape.WaitCursor)
         try:
@@ -121,6 +121,7 @@ class FileActions:
             self._window.statusBar().showMessage(done, 10_000)
         else:
             self.show_error(failure)
+        return failure is None
 
     def show_error(self, sentence: str) -> None:
         self._window.statusBar().showMessage(sentence)
@@ -135,7 +136,10 @@ class FileActions:
             self._remember(Path(name))
             self.load([Path(name)])
 
-    def _may_replace_scene(self) -> bool:
+    def _is_wanted_scene(self, path: Path) -> bool:
+        """Whether the file is a scene, and the user lets the present one go."""
+        if not self.attempt(lambda: loading.check_is_scene(path)):
+            return False
         if self._core.scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0:
             return True
         return bool(slicer.util.confirmOkCancelDisplay("The present scene will be closed. Load the other one?"))

@@ -51,7 +51,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self._selector = qSlicerModuleSelectorToolBar(module_manager)
         self._panel = ModulePanel(module_manager)
         self._selector.moduleSelected.connect(self._panel.show_module)
-        self._mouse_modes = MouseModes(core.application_logic, core.module_logics["Markups"])
+        self._mouse_modes = MouseModes(core.application_logic)
         self._probe = DataProbe(core.scene, core.application_logic)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._panel)
         self._make_menus()

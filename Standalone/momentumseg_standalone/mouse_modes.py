@@ -19,15 +19,13 @@ class MouseModes(QtWidgets.QToolBar):
 
     Args:
         application_logic: vtkMRMLApplicationLogic.
-        markups_logic: vtkSlicerMarkupsLogic.
     """
 
-    def __init__(self, application_logic: Any, markups_logic: Any) -> None:
+    def __init__(self, application_logic: Any) -> None:
         super().__init__("Mouse mode")
         self.setObjectName("MouseModeToolBar")
         self._interaction = application_logic.GetInteractionNode()
         self._selection = application_logic.GetSelectionNode()
-        self._markups_logic = markups_logic
         self._group = QtGui.QActionGroup(self)
         self._view = self._add("View", "view", "Drag to move the crosshair; the wheel changes the slice")
         self._window_level = self._add("Window/level", "window_level", "Drag to change brightness and contrast")
@@ -47,8 +45,10 @@ class MouseModes(QtWidgets.QToolBar):
         """Begin to place a new markups node. Returns it."""
         node = self._interaction.GetScene().AddNewNodeByClass(class_name)
         node.CreateDefaultDisplayNodes()
-        self._markups_logic.SetActiveList(node)
-        self._markups_logic.StartPlaceMode(False)
+        # The markups logic's own SetActiveList knows only points.
+        self._selection.SetReferenceActivePlaceNodeClassName(class_name)
+        self._selection.SetActivePlaceNodeID(node.GetID())
+        self._interaction.SwitchToSinglePlaceMode()
         return node
 
     def _add(self, text: str, icon: str, tip: str) -> QtGui.QAction:

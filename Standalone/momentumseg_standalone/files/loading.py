@@ -112,6 +112,8 @@ def load_scene(core: SceneCore, path: Path) -> None:
 
 def check_is_scene(path: Path) -> None:
     """Raise `UserError` for a file that is no scene, before the present scene is closed."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; check the path.")
     with path.open("rb") as file:
         start = file.read(1024)
     is_scene = start.startswith(b"PK") if suffix_of(path) == ".mrb" else b"<MRML" in start

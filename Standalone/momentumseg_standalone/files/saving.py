@@ -116,6 +116,7 @@ def _save_with(storage: Any, node: Any, path: Path) -> Path:
 
 
 def _save_label_map(core: SceneCore, node: Any, path: Path, reference: Any) -> Path:
+    colors_before = _node_ids(core.scene, "vtkMRMLColorNode")
     label_map = core.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "__saved__")
     ids = vtk.vtkStringArray()
     node.GetSegmentation().GetSegmentIDs(ids)
@@ -126,10 +127,15 @@ def _save_label_map(core: SceneCore, node: Any, path: Path, reference: Any) -> P
         return _save_with(slicer.vtkMRMLVolumeArchetypeStorageNode(), label_map, path)
     finally:
         display = label_map.GetDisplayNode()
-        colors = display.GetColorNode() if display else None
         core.scene.RemoveNode(label_map)
-        if colors is not None and colors.GetName() == f"{node.GetName()}_ColorTable":
-            core.scene.RemoveNode(colors)
+        for node_id in _node_ids(core.scene, "vtkMRMLColorNode") - colors_before:
+            core.scene.RemoveNode(core.scene.GetNodeByID(node_id))
+        if display is not None and display.GetScene() is not None:
+            core.scene.RemoveNode(display)
+
+
+def _node_ids(scene: Any, class_name: str) -> set[str]:
+    return {scene.GetNthNodeByClass(n, class_name).GetID() for n in range(scene.GetNumberOfNodesByClass(class_name))}
 
 
 def _save_surfaces(node: Any, path: Path) -> list[Path]:
@@ -173,7 +179,7 @@ def _file_name(text: str) -> str:
 
 
 def _storable_nodes(scene: Any) -> list[Any]:
-    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLStorableNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLStorableNode"))]
+    nodes = [scene.GetNodeByID(node_id) for node_id in sorted(_node_ids(scene, "vtkMRMLStorableNode"))]
     return [node for node in nodes if node.GetSaveWithScene() and not node.GetHideFromEditors()]
 
 
