@@ -58,7 +58,8 @@ class MomentumSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MomentumSegLogic()
         self.panel = Panel(self.ui, self.logic, widget)
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneAboutToChange)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneAboutToChange)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
 
@@ -74,8 +75,8 @@ class MomentumSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.cleanup()
             self.panel = None
 
-    def onSceneStartClose(self, caller, event) -> None:
-        self.panel.scene_about_to_close()
+    def onSceneAboutToChange(self, caller, event) -> None:
+        self.panel.scene_about_to_change()
 
     def onSceneChanged(self, caller, event) -> None:
         self.panel.scene_changed()

@@ -56,6 +56,8 @@ class Panel:
         self._logic = logic
         self._widget = widget
         self._client = shared_client()
+        self._ticks = QtTicks()
+        self._is_gone = False
         self._pump = WorkerPump(self._client)
         self._parameters: Any = None
         self._gui_tag: Any = None
@@ -76,7 +78,7 @@ class Panel:
         self.controller = FewShotController(
             scene,
             self._client,
-            QtTicks(),
+            self._ticks,
             self,
             undo=ui.segmentEditorWidget,
             editor_node=lambda: segment_editor_node(slicer.mrmlScene),
@@ -127,6 +129,7 @@ class Panel:
     def cleanup(self) -> None:
         """The module goes: reload, or the application ends. Nothing is left behind."""
         self.exit()
+        self._is_gone = True
         self._refresh_timer.stop()
         self._shortcuts.remove()
         self._output.stop()
@@ -138,13 +141,19 @@ class Panel:
         self._pump.stop()
         stop_shared_client()
 
-    def scene_about_to_close(self) -> None:
+    def scene_about_to_change(self) -> None:
+        """A scene begins to close or to load: what the selectors do meanwhile is no choice of the user."""
         self._encoding.stop()
         self._iterates.stop()
         self._disconnect_parameters()
 
     def scene_changed(self) -> None:
-        """A scene was closed or loaded: the parameters are those of the new one."""
+        """A scene was closed or loaded. The selectors learn of its nodes from the same event, so they come first."""
+        self._ticks.later(self._take_scene)
+
+    def _take_scene(self) -> None:
+        if self._is_gone:
+            return
         self._editor.scene_changed()
         self._results.forget()
         if self._is_shown:
