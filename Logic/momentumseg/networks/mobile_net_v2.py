@@ -1,7 +1,7 @@
 """MobileNetV2 classifier, plain and with momentum.
 
-Source: Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018. Parameter names are those of
-the published ImageNet file, which fits in every tensor but a classifier of another number of classes.
+Source: Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018. Parameter names are those
+of the published ImageNet file, which fits in every tensor but a classifier of another number of classes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MobileNetV2(nn.Module):
         super().__init__()
         if in_channels < 1 or classes < 1:
             raise InputError(
-                f"A classifier of {in_channels} channels and {classes} classes is none; choose at least 1."
+                f"A classifier needs channels and classes, not {in_channels} and {classes}; choose 1 or more."
             )
         self.settings = MomentumSettings(momentum, differentiation)
         features: list[nn.Module] = [_convolution(in_channels, _STEM, 3, stride=2)]

@@ -31,6 +31,7 @@ _MODULES = (
     "trans_net_r",
     "pvt_former",
     "unet_resnet50",
+    "cma_former",
     "mobile_net_v2",
     "shuffle_net_v1",
 )

@@ -29,7 +29,7 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         if in_channels < 1 or classes < 1:
             raise InputError(
-                f"A network needs channels in and out, not {in_channels} and {classes}; choose at least 1."
+                f"A network needs channels and classes, not {in_channels} and {classes}; choose 1 or more."
             )
         self.in_channels = in_channels
         self.classes = classes
@@ -43,7 +43,7 @@ class SegmentationNetwork(nn.Module):
         """
         if images.ndim != self.dimensions + 2:
             raise InputError(
-                f"The network takes {self.dimensions}D images (B, C, ...), not a tensor of shape {tuple(images.shape)}; "
+                f"The network takes {self.dimensions}D images (B, C, ...), not the shape {tuple(images.shape)}; "
                 "choose a network of the images' dimensions."
             )
         if images.shape[1] == 1 and self.in_channels == 3:

@@ -73,12 +73,10 @@ class ShuffleNetV1(nn.Module):
     ) -> None:
         super().__init__()
         if groups not in _WIDTHS:
-            raise InputError(
-                f"There is no ShuffleNet with {groups} groups; choose one of {', '.join(map(str, _WIDTHS))}."
-            )
+            raise InputError(f"There is no ShuffleNet with {groups} groups; choose one of {sorted(_WIDTHS)}.")
         if in_channels < 1 or classes < 1:
             raise InputError(
-                f"A classifier of {in_channels} channels and {classes} classes is none; choose at least 1."
+                f"A classifier needs channels and classes, not {in_channels} and {classes}; choose 1 or more."
             )
         settings = MomentumSettings(momentum, differentiation)
         self.stem = nn.Sequential(_convolution(in_channels, _STEM, 3, stride=2), nn.ReLU())

@@ -1,8 +1,8 @@
 """TransNetR, plain and with momentum.
 
-Source: Jha et al., "TransNetR: Transformer-based residual network for polyp segmentation", MIDL 2023. Different from the
-published code: its attention ran across the images of a batch, with one token size for one image size; here each image's
-patches are the tokens, and any size divisible by 32 can be used. Its fourth encoder stage, which it never used, is absent.
+Source: Jha et al., "TransNetR: Transformer-based residual network for polyp segmentation", MIDL 2023. Different from
+the published code: its attention ran across the images of a batch, with tokens for one image size; here each image's
+patches are the tokens, and any size divisible by 32 can be used. Its fourth encoder stage, never used, is absent.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """U-Net on ResNet-50, the network of LVM-Med's end-to-end fine-tuning.
 
 Source: Nguyen et al., "LVM-Med", NeurIPS 2023, section on downstream tasks. Parameter names of encoder and decoder are
-those of the widely used layout ``encoder.*``, ``decoder.blocks.N.*``, ``segmentation_head.0.*``, so that fine-tuned files of
-others fit too. LVM-Med's weights may not be shipped or fetched: the user gives the file, which
+those of the widely used layout ``encoder.*``, ``decoder.blocks.N.*``, ``segmentation_head.0.*``, so that fine-tuned
+files of others fit too. LVM-Med's weights may not be shipped or fetched: the user gives the file, which
 ``load_backbone_weights(network.encoder, file)`` reads (plain ResNet-50 names, with or without ``fc``).
 """
 

@@ -1,7 +1,7 @@
 """Pyramid Vision Transformer v2, size B3, plain and with momentum.
 
-Source: Wang et al., "PVT v2: Improved baselines with pyramid vision transformer", CVM 2022. Parameter names are those of
-the published files.
+Source: Wang et al., "PVT v2: Improved baselines with pyramid vision transformer", CVM 2022. Parameter names are those
+of the published files.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class PvtV2B3(nn.Module):
             self.head = nn.Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features ``(B, C, h, w)`` at strides 4, 8, 16, 32 of images ``(B, in_channels, H, W)``, sides multiples of 32."""
+        """Features ``(B, C, h, w)`` at strides 4, 8, 16, 32 of images ``(B, in_channels, H, W)`` (multiples of 32)."""
         found = []
         features = images
         for index in range(1, len(self.channels) + 1):
