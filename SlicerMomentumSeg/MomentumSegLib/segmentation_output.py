@@ -158,12 +158,9 @@ def region_of(
 
 def surface_is_stale(segmentation_node: object) -> bool:
     """Whether a segmentation that is shown in 3D lacks the surface of a segment that was written."""
-    display = segmentation_node.GetDisplayNode()
-    return bool(
-        display is not None
-        and segmentation_node.GetAttribute(_SHOWN_IN_3D) == "1"
-        and not segmentation_node.GetSegmentation().ContainsRepresentation(_closed_surface())
-    )
+    if segmentation_node.GetAttribute(_SHOWN_IN_3D) != "1":
+        return False
+    return not all(_has_surface(segmentation_node, segment_id) for segment_id in existing_segments(segmentation_node))
 
 
 def update_surface(segmentation_node: object) -> None:
@@ -314,12 +311,16 @@ def _has_rules(editor_node: object | None) -> bool:
 
 def _drop_surfaces(node: object, segment_ids: Collection[str]) -> None:
     """Drop the surfaces of segments that change, or each write would make them anew at once (0.2 s and more)."""
-    segmentation = node.GetSegmentation()
-    if not segmentation.ContainsRepresentation(_closed_surface()):
+    # Not asked of the segmentation: it answers for one of its segments, whichever it keeps first.
+    if not any(_has_surface(node, segment_id) for segment_id in existing_segments(node)):
         return
     node.SetAttribute(_SHOWN_IN_3D, "1")
     for segment_id in segment_ids:
-        segmentation.GetSegment(segment_id).RemoveRepresentation(_closed_surface())
+        node.GetSegmentation().GetSegment(segment_id).RemoveRepresentation(_closed_surface())
+
+
+def _has_surface(node: object, segment_id: str) -> bool:
+    return node.GetSegmentation().GetSegment(segment_id).GetRepresentation(_closed_surface()) is not None
 
 
 def _mark_in_progress(segment: object) -> None:

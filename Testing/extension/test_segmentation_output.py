@@ -299,8 +299,9 @@ def test_nothing_is_saved_for_undo_when_the_result_cannot_be_written(a_desk) -> 
     assert not a_desk.editor.CanUndo()
 
 
-def test_surfaces_are_made_anew_only_for_what_changed(a_desk) -> None:
-    organ, other = a_desk.add(), a_desk.add()
+@pytest.mark.parametrize("ids", ["ab", "ba"])
+def test_surfaces_are_made_anew_only_for_what_changed(a_desk, ids) -> None:
+    organ, other = (a_desk.segmentation.GetSegmentation().AddEmptySegment(segment_id) for segment_id in ids)
     a_desk.draw(organ, ball())
     a_desk.draw(other, ball(centre=(4, 5, 9), radius=1))
     a_desk.segmentation.CreateClosedSurfaceRepresentation()
