@@ -144,6 +144,9 @@ def a_window() -> Iterator[Any]:
     from momentumseg_standalone.host import start_host
 
     host = start_host(testing=True)
+    layout = host.core.layout_logic.GetLayoutNode()
+    layout.SetViewArrangement(layout.SlicerLayoutOneUpRedSliceView)  # software rendering takes its time for each view
+    host.window.resize(900, 600)
     host.show("MomentumSeg")
     settle()
     yield host
