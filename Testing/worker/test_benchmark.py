@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from momentumseg.errors import MomentumSegError
-from momentumseg.worker.benchmark import BlockingWorker, bench_worker
+from momentumseg.worker.benchmark import bench_worker
 
 
 def test_the_benchmark_measures_everything_once(worker_environment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,9 +21,3 @@ def test_the_benchmark_measures_everything_once(worker_environment, monkeypatch:
         "<= 0.5 s",
     ]
     assert heard == sorted(heard)
-
-
-def test_a_refused_request_is_an_error_in_words(worker_environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOMENTUMSEG_HOME", worker_environment["MOMENTUMSEG_HOME"])
-    with BlockingWorker() as worker, pytest.raises(MomentumSegError, match="no method 'no_such_method'"):
-        worker.call("no_such_method")

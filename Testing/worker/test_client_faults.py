@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.worker_client import WorkerClient
+from MomentumSegLib.worker_client import Job, WorkerClient
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -77,23 +77,34 @@ def test_a_job_that_does_not_listen_is_ended_with_its_worker(a_client_of, a_stan
     assert job.state == "cancelled" and worker.client.state == "stopped"
 
 
-def test_a_volume_on_a_slow_line_is_no_reason_to_end_the_worker(a_client_of, a_stand_in) -> None:
-    """The wish to cancel waits behind the volume: the grace period begins when it could be read."""
-    launch = a_stand_in("""
-        hello(); ready()
-        def slowly(buffer):
-            time.sleep(0.05)
-            return source.readinto(buffer[: 1 << 20])
-        read_frame(slowly, TO_WORKER)
-        send(kind="cancelled", id=request().header["id"])
-        time.sleep(600)
-    """)
-    worker = a_client_of(launch, grace_seconds=3.0)
-    worker.wait_until(lambda: worker.client.state == "ready" or bool(worker.client.start()))
-    job = worker.send("set_volume", {}, {"voxels": np.zeros(80 << 20, np.uint8)})
-    job.cancel()
-    worker.wait(job)
-    assert job.state == "cancelled" and worker.client.state == "ready"
+class _SlowLine:
+    """A connection on which a frame is still being written."""
+
+    def __init__(self) -> None:
+        self.last_write = 0.0
+        self.written = 0
+
+    def is_written(self, number: int) -> bool:
+        return self.written >= number
+
+
+def test_a_volume_on_a_slow_line_is_no_reason_to_end_the_worker() -> None:
+    """The wish to cancel waits behind the volume: the grace period begins when the worker can read it."""
+    client = WorkerClient(lambda: pytest.fail("no worker is needed"), grace_seconds=8.0)
+    line = client._connection = _SlowLine()
+    job = Job(1, "set_volume", client, state="cancelling", _cancel_number=2, _cancel_read=100.0)
+    line.last_write = 150.0  # a piece of the volume went through
+    assert not client._is_overdue(job, 157.0)
+    line.written = 2
+    assert not client._is_overdue(job, 159.0) and not client._is_overdue(job, 166.0)
+    assert client._is_overdue(job, 167.5)
+
+
+def test_a_line_on_which_nothing_moves_is_given_up() -> None:
+    client = WorkerClient(lambda: pytest.fail("no worker is needed"), grace_seconds=8.0)
+    client._connection = _SlowLine()
+    job = Job(1, "set_volume", client, state="cancelling", _cancel_number=2, _cancel_read=100.0)
+    assert not client._is_overdue(job, 107.0) and client._is_overdue(job, 108.5)
 
 
 @pytest.mark.parametrize("rubbish", ["b'Segmentation fault; core dumped, or so'", "b'MSEG' + bytes(12)", "bytes(100)"])
@@ -262,7 +273,7 @@ def test_a_large_volume_is_written_while_the_main_thread_goes_on(a_client_of, a_
 def test_the_worker_of_a_client_that_dies_ends_by_itself(worker_environment, a_launch) -> None:
     program = (
         "import os, sys, time\n"
-        "from MomentumSegLib.worker_client import WorkerClient\n"
+        "from MomentumSegLib.worker_client import Job, WorkerClient\n"
         "from MomentumSegLib.worker_launch import WorkerLaunch\n"
         f"client = WorkerClient(WorkerLaunch({tuple(a_launch().command)!r}))\n"
         "client.request('test_hang')\n"
