@@ -2,13 +2,13 @@
 
     python Utilities/slicer_api.py FACTS
 
-FACTS is a folder with `slicer_application_names.json` (what a running 3D Slicer shows to Python), `slicer_widget_api.json`
-(properties, signals and slots from its headers) and `slicer_python_api.json` (its Python modules). Only the classes that
-this project uses are kept, and only names and types:
+FACTS is a folder with `slicer_application_names.json` (what a running 3D Slicer shows to Python),
+`slicer_widget_api.json` (properties, signals and slots from its headers) and `slicer_python_api.json` (its Python
+modules). Only the classes that this project uses are kept, and only names and types:
 
 - `Testing/Fixtures/slicer_api/widgets.json`: the classes of Qt, ctk and Slicer;
 - `Testing/Fixtures/slicer_api/python.json`: functions and parameters of slicer.util and the like, by version;
-- `Standalone/momentumseg_standalone/pythonqt/withheld_names.json`: what PySide6 offers on a Qt class, and 3D Slicer does not.
+- `Standalone/momentumseg_standalone/pythonqt/withheld_names.json`: what PySide6 offers on a Qt class, 3D Slicer not.
 
 A class that is newly used is found by itself: run the script again and commit what it writes.
 """
@@ -38,13 +38,34 @@ PYTHON_MODULES = (
 )
 # C++ looks these virtual functions up by name in Python: they must be found.
 VIRTUAL = frozenset(
-    """
-    closeEditor commitData connectNotify currentChanged dataChanged disconnectNotify editorDestroyed
-    horizontalScrollbarAction horizontalScrollbarValueChanged initStyleOptionForIndex initViewItemOption
-    itemDelegateForIndex multiData readLineInto resetInternalData rowsAboutToBeRemoved rowsInserted selectionChanged
-    skipData supportedDragActions updateEditorData updateEditorGeometries updateGeometries verticalScrollbarAction
-    verticalScrollbarValueChanged clone
-    """.split()
+    {
+        "closeEditor",
+        "commitData",
+        "connectNotify",
+        "currentChanged",
+        "dataChanged",
+        "disconnectNotify",
+        "editorDestroyed",
+        "horizontalScrollbarAction",
+        "horizontalScrollbarValueChanged",
+        "initStyleOptionForIndex",
+        "initViewItemOption",
+        "itemDelegateForIndex",
+        "multiData",
+        "readLineInto",
+        "resetInternalData",
+        "rowsAboutToBeRemoved",
+        "rowsInserted",
+        "selectionChanged",
+        "skipData",
+        "supportedDragActions",
+        "updateEditorData",
+        "updateEditorGeometries",
+        "updateGeometries",
+        "verticalScrollbarAction",
+        "verticalScrollbarValueChanged",
+        "clone",
+    }
 )
 
 
@@ -120,7 +141,10 @@ def withheld_names(seen: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def python_facts(api: dict[str, Any]) -> dict[str, Any]:
     """Return the functions of Slicer's own Python modules with their parameters and what older versions lack."""
-    return {name: {key: api[name][key] for key in ("functions", "changes", "__all__") if key in api[name]} for name in PYTHON_MODULES}
+    return {
+        name: {key: api[name][key] for key in ("functions", "changes", "__all__") if key in api[name]}
+        for name in PYTHON_MODULES
+    }
 
 
 def write(path: Path, facts: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 
 
@@ -36,5 +35,5 @@ def install_all() -> None:
 def _check_enums() -> None:
     from PySide6.QtCore import Qt
 
-    if not issubclass(Qt.Key, enum.IntEnum):
+    if not issubclass(Qt.CursorShape, int):
         raise RuntimeError("PySide6 was imported before momentumseg_standalone: import momentumseg_standalone first.")

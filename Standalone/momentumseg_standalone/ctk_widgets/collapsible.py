@@ -50,7 +50,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801 - the name 
         self.checked = True
         self.text = texts[0] if texts else ""
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Minimum, QtWidgets.QSizePolicy.Policy.Preferred)
-        # The layout's margins and this are the widget's size: a size hint of our own could not be asked for by Qt, since
+        # With the layout's margins this is the widget's size. Qt could not ask for a size hint of our own, since
         # PythonQt makes a property of it.
         self.setMinimumHeight(self._title_height())
         QtCore.QObject.connect(self, QtCore.SIGNAL("toggled(bool)"), lambda checked: self._collapse(not checked))

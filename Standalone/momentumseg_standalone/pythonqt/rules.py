@@ -29,8 +29,9 @@ _STAND_IN_MARK = "_is_slicer_stand_in"
 class ClassRules:
     """How the names of one class are read and written."""
 
-    def __init__(self, cls: type) -> None:
-        """Collect the properties of `cls`, less those that a Python subclass replaces by something of its own."""
+    def __init__(self, instance: Any) -> None:
+        """Collect the properties of the instance's class, less those that a Python subclass replaces."""
+        cls = type(instance)
         base = _first_binding_class(cls)
         native = next(c for c in cls.__mro__ if _is_native(c))
         own_names = {n for c in cls.__mro__[: cls.__mro__.index(base)] for n in vars(c)}
@@ -38,7 +39,9 @@ class ClassRules:
         self._guarded: set[str] = set()
         self.readers: dict[str, Reader] = dict(_ADDED_NAMES)
         self.writers: dict[str, Writer] = {}
-        for name, prop in meta_properties(base.staticMetaObject).items():  # type: ignore[attr-defined]
+        # Of a Python class only the instance's meta object is sure to exist: PySide6 makes it anew at times.
+        meta = base.staticMetaObject if _is_native(base) else QtCore.QObject.metaObject(instance)  # type: ignore[attr-defined]
+        for name, prop in meta_properties(meta).items():
             if not isinstance(_class_attribute(base, name), QtCore.Property):
                 self.readers[name] = reader_of(native, prop)
             self.writers[name] = writer_of(prop)
@@ -95,11 +98,11 @@ _patched: set[type] = set()
 _rules: dict[type, ClassRules] = {}
 
 
-def rules_of(cls: type) -> ClassRules:
-    """Return the rules of a class, made when it is first used."""
-    found = _rules.get(cls)
+def rules_of(instance: Any) -> ClassRules:
+    """Return the rules of an object's class, made when it is first used."""
+    found = _rules.get(type(instance))
     if found is None:
-        found = _rules[cls] = ClassRules(cls)
+        found = _rules[type(instance)] = ClassRules(instance)
     return found
 
 
@@ -116,27 +119,30 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reading(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def read(self: Any, name: str) -> Any:
-        if name[:1] == "_":
+        if name[:1] == "_" or not shiboken6.isValid(self):
             return original(self, name)
-        if name[-1:] == "_" and name[:-1] in _RESERVED_WORDS:
-            name = name[:-1]
-        reader = rules_of(type(self)).readers.get(name)
+        if name.rstrip("_") in _RESERVED_WORDS:
+            name = _spelling(type(self), name.rstrip("_"))
+        reader = rules_of(self).readers.get(name)
         if reader is not None:
             return reader(self)
         try:
             return original(self, name)
         except AttributeError:
-            return _read_by_name(self, name, original)
+            return _read_by_name(self, name)
 
     return read
 
 
 def _write(self: Any, name: str, value: Any) -> None:
-    rules = rules_of(type(self))
+    if name[:1] == "_" or not shiboken6.isValid(self):  # the latter: before the constructor of Qt's class was called
+        set_python_attribute(self, name, value)
+        return
+    rules = rules_of(self)
     writer = rules.writers.get(name)
     if writer is not None:
         writer(self, value)
-    elif rules.takes_new_attributes or name[:1] == "_" or type(value) is QtCore.SignalInstance:
+    elif rules.takes_new_attributes or type(value) is QtCore.SignalInstance:
         # PySide6 itself keeps a bound signal as an attribute, the first time that it is read.
         set_python_attribute(self, name, value)
     elif name == "name":
@@ -149,10 +155,13 @@ def _write(self: Any, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} has no property '{name}': a Qt object takes no new attributes.")
 
 
-def _read_by_name(self: Any, name: str, original: Callable[[Any, str], Any]) -> Any:
-    """Read what PythonQt looks for last: a reserved word, a dynamic property, a named child."""
-    if name in _RESERVED_WORDS:
-        return original(self, f"{name}_")
+def _spelling(cls: type, word: str) -> str:
+    """Return how PySide6 spells a function whose name is a reserved word."""
+    return word if hasattr(cls, word) else f"{word}_"
+
+
+def _read_by_name(self: Any, name: str) -> Any:
+    """Read what PythonQt looks for last: a dynamic property, a named child."""
     if name in _dynamic_names(self):
         return QtCore.QObject.property(self, name)
     child = QtCore.QObject.findChild(self, QtCore.QObject, name, QtCore.Qt.FindChildOption.FindDirectChildrenOnly)

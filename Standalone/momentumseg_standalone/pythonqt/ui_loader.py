@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from momentumseg_standalone.pythonqt import registry
+
+# Shiboken does not survive the deletion of a parent of an object whose constructor failed: such panels are kept.
+_abandoned: list[Any] = []
 
 
 class UiLoader(QtUiTools.QUiLoader):
@@ -25,6 +30,8 @@ class UiLoader(QtUiTools.QUiLoader):
         except ElementTree.ParseError as error:
             raise RuntimeError(f"The .ui file is not valid XML: {error}.") from error
         self._refuse_unknown_classes(root)
+        for node in root.iter("widget"):
+            _resolve_own_enums(node)
         connections = [_connection(node) for node in root.iterfind("connections/connection")]
         for node in root.findall("connections"):
             root.remove(node)
@@ -34,6 +41,7 @@ class UiLoader(QtUiTools.QUiLoader):
         self._failure: Exception | None = None
         widget = super().load(buffer, parent)
         if self._failure is not None:
+            _abandoned.append(widget)
             raise self._failure
         if widget is None:
             raise RuntimeError(f"The .ui file could not be loaded: {self.errorString()}")
@@ -64,6 +72,18 @@ class UiLoader(QtUiTools.QUiLoader):
         if unknown:
             listed = ", ".join(f"{c} ('{n}')" for c, n in unknown)
             raise RuntimeError(f"The .ui file uses widget classes that this application does not have: {listed}.")
+
+
+def _resolve_own_enums(node: ElementTree.Element) -> None:
+    """Write enum values of our classes (`ctkPathLineEdit::Dirs|...`) as numbers: Qt knows no enums of theirs."""
+    cls = registry.widget_class(node.get("class", ""))
+    if cls is None:
+        return
+    for value in (v for p in node.findall("property") for v in p if v.tag in ("set", "enum")):
+        names = [part.split("::")[-1].strip() for part in (value.text or "").split("|")]
+        numbers = [vars(cls).get(name) for name in names]
+        if all(isinstance(number, int) for number in numbers):
+            value.tag, value.text = "number", str(functools.reduce(operator.or_, numbers))  # type: ignore[arg-type]
 
 
 def _connection(node: ElementTree.Element) -> tuple[str, str, str, str]:

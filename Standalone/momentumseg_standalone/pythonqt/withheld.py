@@ -1,4 +1,4 @@
-"""Names that PySide6 offers on a class of Qt and 3D Slicer does not (newer Qt, or not wrapped): they must not be used."""
+"""Names that PySide6 offers on a class of Qt and 3D Slicer does not: of a newer Qt, or not wrapped by PythonQt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from importlib import resources
 from typing import Any
 
 from PySide6 import QtCore
-
 
 # Of Shiboken's common base class: Python lets nobody call a class's own once `__setattr__` has been replaced on it.
 set_python_attribute: Callable[[Any, str, Any], None] = QtCore.QObject.__mro__[1].__setattr__
