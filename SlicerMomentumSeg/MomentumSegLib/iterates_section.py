@@ -14,6 +14,7 @@ from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.interfaces import Client, Failure, Job
 from MomentumSegLib.iterates_view import IteratesView
+from MomentumSegLib.outline_only import OutlineOnly
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 
@@ -54,6 +55,7 @@ class IteratesSection:
         self._slices: SliceGeometry | None = None
         self._asked: tuple[Outcome, int, int] | None = None
         self._job: Job | None = None
+        self._outline = OutlineOnly(slicer.mrmlScene)
         self._timer = qt.QTimer()
         self._timer.setInterval(_FOLLOW_MILLISECONDS)
         self._timer.connect("timeout()", self._follow)
@@ -110,6 +112,7 @@ class IteratesSection:
             self._job.cancel()
         self._view.remove()
         self.ui.stageSlider.enabled = False
+        self._outline.restore()
 
     def _follow(self) -> None:
         """Ask for the stages of the slice that is on screen now, once."""
@@ -143,6 +146,7 @@ class IteratesSection:
         slider.blockSignals(was_blocked)
         slider.enabled = self._view.stage_count > 1
         self._view.show_stage(round(slider.value))
+        self._outline.show(asked[0].request.segmentation_id)
         self._show_kind()
 
     def _failed(self, asked: tuple[Outcome, int, int], failure: Failure) -> None:

@@ -12,6 +12,7 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.outline_only import OutlineOnly
 from MomentumSegLib.results_table import ResultRow, export_results, find_results_table, rows_of
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
@@ -34,6 +35,7 @@ class ResultsSection:
         self._rows: tuple[ResultRow, ...] = ()
         self._overlay: UncertaintyOverlay | None = None
         self._overlay_volume_id = ""
+        self._outline = OutlineOnly(slicer.mrmlScene)
         self._is_shown = False
         self._shown_outcome: Outcome | None = None
         table = ui.resultsTable
@@ -93,6 +95,7 @@ class ResultsSection:
         if volume_id != self._overlay_volume_id:
             if self._overlay is not None and self._is_shown:
                 self._overlay.hide()
+            self._outline.restore()
             self._is_shown = False
             self._overlay = UncertaintyOverlay(slicer.mrmlScene, volume_id) if volume_id else None
             self._overlay_volume_id = volume_id
@@ -111,6 +114,7 @@ class ResultsSection:
         if not visible:
             if self._is_shown or self._overlay.is_visible:
                 self._overlay.hide()
+            self._outline.restore()
             self._is_shown = False
             return
         self._is_shown = True
@@ -121,6 +125,8 @@ class ResultsSection:
         if self._overlay.opacity != opacity or not self._overlay.is_visible:
             self._overlay.opacity = opacity
             self._overlay.show()
+        if request is not None and self._overlay.is_visible:
+            self._outline.show(request.segmentation_id)
 
     def _export(self) -> None:
         path = qt.QFileDialog.getSaveFileName(

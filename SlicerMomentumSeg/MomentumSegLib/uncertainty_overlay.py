@@ -12,6 +12,7 @@ from MomentumSegLib.volume_data import VolumeGeometry
 _ROLE = "MomentumSegUncertaintyOf"
 _COLOR_ROLE = "MomentumSegUncertaintyColors"
 _LEGEND_TAG = "ColorLegendDisplay"
+_LEGEND_SIZE = (0.08, 0.3)  # of the view; the texts grow and shrink with it
 # Below this the overlay is transparent: where the method is as good as certain the image is seen as it is.
 _LOWEST_SHOWN = 0.05
 # Red, green and blue at equal steps from 0 to 1: dark to bright, so that it is read without colour vision too.
@@ -148,4 +149,6 @@ def _legend(node: object, *, create: bool) -> object | None:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
             legend.SetTitleText("Uncertainty")
+            legend.SetSize(*_LEGEND_SIZE)
+            legend.SetNumberOfLabels(3)
     return legend
