@@ -228,16 +228,17 @@ class UnionSerializer(Serializer):
         self._member_for(value)
 
     def _member_for(self, value: Any) -> int:
-        failure: Exception = TypeError(f"No type of the union takes {value!r}.")
+        failure: Exception | None = None
         exact = [i for i, m in enumerate(self._members) if _takes_exactly(m, value)]
         for index in exact + [i for i in range(len(self._members)) if i not in exact]:
             try:
                 self._members[index].validate(value)
             except (TypeError, ValueError, AttributeError) as error:
-                failure = error
+                # What the type of the value itself says is more use than "must be None".
+                failure = failure or error
             else:
                 return index
-        raise failure
+        raise failure or TypeError(f"No type of the union takes {value!r}.")
 
     def _store(self, node: Any, name: str, value: Any) -> None:
         index = self._member_for(value)
