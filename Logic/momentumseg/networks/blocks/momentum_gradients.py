@@ -6,7 +6,7 @@ again; gx <- gx + (1-g) J^T a; gv <- g a; v = (v' - (1-g) f(x)) / g (Sander et a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
 from momentumseg.errors import InputError
@@ -43,7 +42,7 @@ class Chain:
 
     def branch(self, index: int, features: Tensor) -> Tensor:
         """f(x) of one block; the block must keep the shape and leave x as it is."""
-        value = self._called(index, features)
+        value = self._called(index, features).to(features.dtype)
         return value - features if self.of_blocks else value
 
     def step(self, index: int, features: Tensor, velocity: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -119,7 +118,7 @@ def _run_loop(chain: Chain, features: Tensor, velocity: Tensor | None, way: str)
 
 
 def _recompute_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), frozen_statistics(block)
+    return nullcontext(), frozen_buffers(block)
 
 
 class _Casting(nn.Module):
@@ -187,7 +186,7 @@ def _recomputed(ctx: Any, index: int, point: Tensor) -> Tensor:
         torch.enable_grad(),
         ctx.random_states[index].replayed(),
         ctx.autocast.entered(),
-        frozen_statistics(chain.blocks[index]),
+        frozen_buffers(chain.blocks[index]),
     ):
         branch: Tensor = chain.branch(index, point)
     return branch
@@ -205,7 +204,8 @@ class _Gradients:
         if not branch.requires_grad:
             return torch.zeros_like(adjoint)
         owned = {id(value): value for value in block.parameters() if id(value) in self._places}
-        found = torch.autograd.grad(branch, [point, *owned.values()], adjoint.to(branch.dtype), allow_unused=True)
+        with _without_hooks(owned.values()):
+            found = torch.autograd.grad(branch, [point, *owned.values()], adjoint, allow_unused=True)
         for key, gradient in zip(owned, found[1:], strict=True):
             place = self._places[key]
             known = self.values[place]
@@ -214,17 +214,34 @@ class _Gradients:
 
 
 @contextmanager
-def frozen_statistics(block: nn.Module) -> Iterator[None]:
-    """Normalisations within compute as in training but leave their running statistics alone."""
-    norms = [norm for norm in block.modules() if isinstance(norm, _NormBase) and norm.track_running_stats]
-    norms = [norm for norm in norms if norm.training]
-    for norm in norms:
-        norm.track_running_stats = False
+def _without_hooks(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Hooks wait for the sum of a parameter's gradients instead of seeing its parts too."""
+    kept = [(parameter, parameter._backward_hooks) for parameter in parameters if parameter._backward_hooks]
+    for parameter, _ in kept:
+        parameter._backward_hooks = None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for parameter, hooks in kept:
+            parameter._backward_hooks = hooks
+
+
+@contextmanager
+def frozen_buffers(block: nn.Module) -> Iterator[None]:
+    """What the block writes into its buffers in training (running statistics) is forgotten afterwards.
+
+    The buffers are exchanged for copies. Switching the statistics off instead would change which tensors a
+    normalisation stores, which a checkpoint compares.
+    """
+    modules = [module for module in block.modules() if module.training and module._buffers]
+    kept = [(module, dict(module._buffers)) for module in modules]
+    for module, buffers in kept:
+        module._buffers.update({name: None if value is None else value.clone() for name, value in buffers.items()})
+    try:
+        yield
+    finally:
+        for module, buffers in kept:
+            module._buffers.update(buffers)
 
 
 class _RandomState:

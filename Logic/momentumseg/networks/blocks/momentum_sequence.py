@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -167,7 +166,7 @@ class MomentumSequence(nn.Sequential):
         """
         if self.settings.momentum == 0:
             raise InputError("Without momentum a residual network has no inverse; choose a momentum above 0.")
-        chain = Chain(tuple(cast("list[nn.Module]", list(self)[self.lead :])), self.settings.momentum, self.of_blocks)
+        chain = Chain(tuple(list(self)[self.lead :]), self.settings.momentum, self.of_blocks)
         for index in reversed(range(len(chain.blocks))):
             features = features - velocity
             velocity = chain.velocity_before(velocity, chain.branch(index, features))

@@ -112,7 +112,8 @@ class CrossScaleAttention(nn.Module):
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """``(B, C, h, w)`` of x and skip ``(B, skip, h', w')``."""
-        grid = [min(side, _LARGEST_GRID) for side in skip.shape[2:]]
+        rows, columns = skip.shape[2:]
+        grid = (min(rows, _LARGEST_GRID), min(columns, _LARGEST_GRID))
         sources = functional.adaptive_avg_pool2d(skip, grid).permute(0, 2, 3, 1)
         attended = self.attention(self.norm(features.permute(0, 2, 3, 1)), sources)
         return features + attended.permute(0, 3, 1, 2)
