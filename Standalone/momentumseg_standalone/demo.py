@@ -72,15 +72,15 @@ def _demo_volume(host: Any) -> tuple[Any, dict[str, np.ndarray], str, int]:
 
 
 def _middle_blob(volume: Any) -> tuple[dict[str, np.ndarray], str, int]:
-    """The brightest blob near the middle of the middle slice: some structure, whatever the volume shows."""
+    """The largest bright blob of the middle slice: some structure, whatever the volume shows."""
     from scipy import ndimage
 
     array = slicer.util.arrayFromVolume(volume)
     index = array.shape[0] // 2
     smooth = ndimage.gaussian_filter(array[index].astype(np.float32), 2)
-    j, i = np.indices(smooth.shape)
-    near = np.hypot(j - smooth.shape[0] / 2, i - smooth.shape[1] / 2) < min(smooth.shape) / 4
-    labels, _ = ndimage.label((smooth > np.quantile(smooth[near], 0.8)) & near)
+    labels, count = ndimage.label(smooth > np.quantile(smooth, 0.9))
+    if count == 0:
+        raise UserError("The middle slice is uniform; give a volume that shows something in its middle.")
     blob = np.zeros(array.shape, dtype=bool)
     blob[index] = labels == np.bincount(labels.ravel())[1:].argmax() + 1
     return {"structure": blob}, "axial", index

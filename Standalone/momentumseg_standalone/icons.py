@@ -25,7 +25,7 @@ _DRAWINGS = {
     "paint": '<path d="M20 3c1 1 1 2 0 3l-8 8-3-3 8-8c1-1 2-1 3 0zM9 11c-3 0-4 2-4 4s-1 3-3 4c4 2 10 1 10-5"/>',
     "draw": '<path d="m4 20 1-5L16 4l4 4L9 19zM13 7l4 4"/>',
     "erase": '<path d="m4 15 9-10 7 6-8 9H8zM9 9l7 6M12 20h8"/>',
-    "threshold": '<path d="M3 20h18M5 20v-4h3v4M10 20V9h3v11M15 20V4h3v16"/><path d="M2 12h20" stroke-dasharray="2 2"/>',
+    "threshold": '<path d="M3 20h18M5 20v-4h3v4M10 20V9h3v11M15 20V4h3v16"/><path d="M2 12h20" stroke-dasharray="2"/>',
     "scissors": '<circle cx="6" cy="6" r="3"/><circle cx="6" cy="18" r="3"/><path d="m8.5 7.5 12 9M8.5 16.5l12-9"/>',
     "islands": '<path d="M5 8c2-4 8-3 8 1s-3 5-6 4-3-3-2-5zM15 16c1-2 5-2 5 1s-4 4-5 2-1-2 0-3z"/>',
     "add": '<path d="M12 4v16M4 12h16"/>',

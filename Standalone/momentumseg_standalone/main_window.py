@@ -17,6 +17,9 @@ from momentumseg_standalone.module_panel import ModulePanel, qSlicerModuleSelect
 from momentumseg_standalone.mouse_modes import MouseModes
 from momentumseg_standalone.scene import SceneCore
 
+# Text, icon, key and what is done.
+Entries = tuple[tuple[str, str, Any, Callable[[], Any]], ...]
+
 _SIZE = QtCore.QSize(1400, 900)
 _LAYOUTS = (
     ("Four-up", "SlicerLayoutFourUpView"),
@@ -87,7 +90,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self._add_layout_menu()
         self._add_menu("&Help", (("About MomentumSeg", "", None, self._show_about),))
 
-    def _file_entries(self) -> tuple[tuple[str, str, Any, Callable[[], Any]], ...]:
+    def _file_entries(self) -> Entries:
         keys = QtGui.QKeySequence.StandardKey
         return (
             ("Load volume…", "open", keys.Open, self._files.choose_volume),
@@ -100,14 +103,14 @@ class MainWindow(QtWidgets.QMainWindow):
             ("Exit", "", keys.Quit, self.close),
         )
 
-    def _edit_entries(self) -> tuple[tuple[str, str, Any, Callable[[], Any]], ...]:
+    def _edit_entries(self) -> Entries:
         keys = QtGui.QKeySequence.StandardKey
         return (
             ("Undo", "undo", keys.Undo, lambda: self._with_editor("undo")),
             ("Redo", "redo", keys.Redo, lambda: self._with_editor("redo")),
         )
 
-    def _add_menu(self, title: str, entries: tuple[tuple[str, str, Any, Callable[[], Any]], ...]) -> list[QtGui.QAction]:
+    def _add_menu(self, title: str, entries: Entries) -> list[QtGui.QAction]:
         menu = self.menuBar().addMenu(title)
         actions = []
         for text, icon, shortcut, slot in entries:
@@ -149,8 +152,8 @@ class MainWindow(QtWidgets.QMainWindow):
         QtWidgets.QMessageBox.about(
             self,
             f"About {APPLICATION_NAME}",
-            f"{APPLICATION_NAME}: one drawn slice becomes the whole organ. Built on the libraries of 3D Slicer, VTK and Qt. "
-            "Research software, not for clinical use.",
+            f"{APPLICATION_NAME}: one drawn slice becomes the whole organ. "
+            "Built on the libraries of 3D Slicer, VTK and Qt. Research software, not for clinical use.",
         )
 
     def _release(self) -> None:

@@ -24,7 +24,11 @@ class Modules:
 def _text(name: str, default: Any = "", kind: Any = str) -> Any:
     """A property that keeps what is written."""
     field = f"_value_{name}"
-    return QtCore.Property(kind, lambda self: getattr(self, field, default), lambda self, value: setattr(self, field, value))
+
+    def write(self: Any, value: Any) -> None:
+        setattr(self, field, value)
+
+    return QtCore.Property(kind, lambda self: getattr(self, field, default), write)
 
 
 class _AbstractModule(QtCore.QObject):

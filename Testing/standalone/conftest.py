@@ -14,8 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # helpers of this room
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import momentumseg_standalone  # noqa: E402, F401  # before PySide6, whose enums it chooses
 from driving import Mouse, add_volume, settle  # noqa: E402
+
+import momentumseg_standalone  # noqa: E402, F401  # before PySide6, whose enums it chooses
 
 
 @pytest.fixture(scope="session")

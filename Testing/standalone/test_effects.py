@@ -97,7 +97,9 @@ def test_draw_fills_the_outline_on_one_slice(
     an_editor: Any, axial: Mouse, a_volume: Any, a_segmentation: Any, a_geometry: Any
 ):
     an_editor.setActiveEffectByName("Draw")
-    corners = [pixel_of(axial.view, ras) for ras in ((-15.2, 0.3, 0), (12.1, -4.4, 0), (9.3, 20.9, 0), (-20.4, 18.2, 0))]
+    corners = [
+        pixel_of(axial.view, ras) for ras in ((-15.2, 0.3, 0), (12.1, -4.4, 0), (9.3, 20.9, 0), (-20.4, 18.2, 0))
+    ]
     for corner in corners:
         axial.click(*corner)
     axial.click(*corners[-1], button="RightButton")

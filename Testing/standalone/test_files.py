@@ -165,7 +165,9 @@ def test_what_cannot_be_loaded_is_one_sentence_and_changes_nothing(
     assert volumes() == [a_volume]
 
 
-def test_segmentation_file_keeps_segments_and_voxels(an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path):
+def test_segmentation_file_keeps_segments_and_voxels(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path
+):
     from momentumseg_standalone.files.loading import load_path
     from momentumseg_standalone.files.saving import save_segmentation
 
@@ -176,10 +178,14 @@ def test_segmentation_file_keeps_segments_and_voxels(an_app: Any, a_drawing: Any
     names = [node.GetSegmentation().GetSegment(i).GetName() for i in node.GetSegmentation().GetSegmentIDs()]
     assert names == ["organ", "vessel"]
     for name, expected in a_drawing.items():
-        assert np.array_equal(segment_array(node, node.GetSegmentation().GetSegmentIdBySegmentName(name), a_volume), expected)
+        assert np.array_equal(
+            segment_array(node, node.GetSegmentation().GetSegmentIdBySegmentName(name), a_volume), expected
+        )
 
 
-def test_label_map_has_the_volumes_grid(an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path, a_geometry: Any):
+def test_label_map_has_the_volumes_grid(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path, a_geometry: Any
+):
     from momentumseg.io.read import read_labelmap
     from momentumseg_standalone.files.saving import save_segmentation
 
@@ -193,7 +199,9 @@ def test_label_map_has_the_volumes_grid(an_app: Any, a_drawing: Any, a_segmentat
     assert an_app.core.scene.GetNumberOfNodes() == nodes
 
 
-def test_surfaces_lie_where_the_segments_are(an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, a_geometry: Any):
+def test_surfaces_lie_where_the_segments_are(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, a_geometry: Any
+):
     from momentumseg_standalone.files.saving import save_segmentation
 
     files = save_segmentation(an_app.core, a_segmentation, a_folder / "surface.stl")
@@ -211,7 +219,9 @@ def test_surfaces_lie_where_the_segments_are(an_app: Any, a_drawing: Any, a_segm
 
 
 @pytest.mark.parametrize("ending", [".mrb", ".mrml"])
-def test_scene_comes_back_with_its_data(an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path, ending: str):
+def test_scene_comes_back_with_its_data(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_volume: Any, a_folder: Path, ending: str
+):
     import slicer
 
     from momentumseg_standalone.files.loading import load_path
@@ -230,7 +240,9 @@ def test_scene_comes_back_with_its_data(an_app: Any, a_drawing: Any, a_segmentat
 
 
 @pytest.mark.parametrize("name", ["seg.docx", "missing/seg.seg.nrrd"])
-def test_what_cannot_be_saved_is_one_sentence(an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, name: str):
+def test_what_cannot_be_saved_is_one_sentence(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, name: str
+):
     from momentumseg_standalone.errors import UserError
     from momentumseg_standalone.files.saving import save_segmentation
 
@@ -239,7 +251,9 @@ def test_what_cannot_be_saved_is_one_sentence(an_app: Any, a_drawing: Any, a_seg
     assert list(a_folder.iterdir()) == []
 
 
-def test_older_file_stays_when_saving_fails(an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, monkeypatch: Any):
+def test_older_file_stays_when_saving_fails(
+    an_app: Any, a_drawing: Any, a_segmentation: Any, a_folder: Path, monkeypatch: Any
+):
     import slicer
 
     from momentumseg_standalone.errors import UserError

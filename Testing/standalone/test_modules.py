@@ -120,8 +120,9 @@ def run_app(*arguments: str, platform: str = "offscreen") -> subprocess.Complete
 
 
 def test_command_saves_a_picture_of_the_window(tmp_path: Path, a_phantom_volume: Any):
-    from momentumseg.io.write import write_volume
     from PySide6 import QtGui
+
+    from momentumseg.io.write import write_volume
 
     volume, picture = tmp_path / "a volume ü.nii.gz", tmp_path / "picture.png"
     write_volume(a_phantom_volume, volume)

@@ -11,7 +11,9 @@ from driving import Mouse, add_volume, pixel_of, ras_of_voxels, ras_under, segme
 RADIUS = 6.0
 
 
-def expected_stroke(shape: Any, matrix: np.ndarray, path: list[np.ndarray], normal: int, thickness: float) -> np.ndarray:
+def expected_stroke(
+    shape: Any, matrix: np.ndarray, path: list[np.ndarray], normal: int, thickness: float
+) -> np.ndarray:
     """Brute force: voxels of the slice through the path whose distance from the path, in the slice, is at most 6 mm."""
     centres = ras_of_voxels(shape, matrix)
     in_slice = np.abs(centres[..., normal] - path[0][normal]) < thickness / 2
@@ -24,7 +26,9 @@ def expected_stroke(shape: Any, matrix: np.ndarray, path: list[np.ndarray], norm
     return in_slice & (nearest <= RADIUS**2)
 
 
-def test_click_paints_a_disk_on_one_slice(an_editor: Any, axial: Mouse, a_volume: Any, a_segmentation: Any, a_geometry: Any):
+def test_click_paints_a_disk_on_one_slice(
+    an_editor: Any, axial: Mouse, a_volume: Any, a_segmentation: Any, a_geometry: Any
+):
     an_editor.setActiveEffectByName("Paint")
     x, y = pixel_of(axial.view, (0, 10, 5))
     axial.click(x, y)

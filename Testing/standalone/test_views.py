@@ -98,7 +98,9 @@ def test_maximized_view_returns(a_host: Any):
     assert all(manager.sliceWidget(name).isVisible() for name in manager.sliceViewNames())
 
 
-def test_data_probe_names_position_voxel_and_segment(a_host: Any, a_segmentation: Any, a_volume: Any, axial: Mouse, a_geometry: Any):
+def test_data_probe_names_position_voxel_and_segment(
+    a_host: Any, a_segmentation: Any, a_volume: Any, axial: Mouse, a_geometry: Any
+):
     import slicer
 
     array = np.zeros((12, 40, 48), dtype=np.uint8)

@@ -126,7 +126,7 @@ def _read_volume_node(core: SceneCore, path: Path, warn: Warn) -> Any:
     if kind in _READ_BY_ENGINE:
         return add_volume(core.scene, read_volume(path, on_warning=warn), node_name(path))
     if kind not in _READ_BY_SLICER:
-        raise UserError(f"{path.name} has a format that cannot be read; load NIfTI, NRRD, MetaImage, DICOM, PNG or JPEG.")
+        raise UserError(f"{path.name} cannot be read; load NIfTI, NRRD, MetaImage, DICOM, PNG or JPEG.")
     check_complete(path, kind)
     options = vtk.vtkStringArray()
     with _Messages():

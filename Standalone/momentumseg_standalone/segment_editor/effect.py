@@ -128,14 +128,14 @@ class qSlicerSegmentEditorAbstractEffect(QtCore.QObject):
         return grid_of(logic.GetReferenceGeometryImage())
 
     def _plane(self, slice_node: Any) -> Plane:
-        """The slice in the segmentation's own coordinates. Linear transforms that only move keep it a plane with axes."""
+        """The slice in the segmentation's own coordinates, whose parent transform moves and turns only."""
         matrix = np.linalg.solve(self._to_world(), array_of(slice_node.GetSliceToRAS()))
         axes = matrix[:3, :3].T
         axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
         return Plane(matrix[:3, 3], axes)
 
     def _points(self, slice_node: Any, xy: np.ndarray) -> np.ndarray:
-        """(N, 2) positions in a slice view (device pixels from below) as (N, 3) mm in the segmentation's coordinates."""
+        """(N, 2) device pixels of a slice view, from below, as (N, 3) mm in the segmentation's coordinates."""
         to_ras = np.linalg.solve(self._to_world(), array_of(slice_node.GetXYToRAS()))
         return np.c_[xy, np.zeros(len(xy)), np.ones(len(xy))] @ to_ras[:3].T
 

@@ -65,7 +65,8 @@ class MaskingSection(QtWidgets.QGroupBox):
         blockers = [QtCore.QSignalBlocker(widget) for widget in widgets]
         self._fill_areas()
         inside = self._node.GetMaskMode() == _SEGMENTATION.EditAllowedInsideSingleSegment
-        self._area.setCurrentIndex(self._area.findData(self._node.GetMaskSegmentID() if inside else self._node.GetMaskMode()))
+        chosen = self._node.GetMaskSegmentID() if inside else self._node.GetMaskMode()
+        self._area.setCurrentIndex(self._area.findData(chosen))
         self._overwrite.setCurrentIndex(self._overwrite.findData(self._node.GetOverwriteMode()))
         masked = bool(self._node.GetSourceVolumeIntensityMask())
         self._intensity.setChecked(masked)

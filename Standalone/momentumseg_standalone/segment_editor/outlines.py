@@ -115,7 +115,7 @@ class DrawEffect(_OutlineEffect):
 
     _NAME = "Draw"
     _TITLE = "Draw"
-    _HELP = "Drag around the structure, or click corner after corner. Right button or Return: fill. Escape: start again."
+    _HELP = "Drag around the structure, or click corner after corner. Right button or Return: fill. Escape: anew."
     _CLICKED = True
 
     def _apply(self, grid: Any, plane: Any, outline: np.ndarray) -> None:
@@ -195,5 +195,3 @@ def _window(mask: Mask | None, extent: tuple[int, ...]) -> np.ndarray:
         source.append(slice(first - mask.extent[2 * axis], end - mask.extent[2 * axis]))
     result[tuple(target)] = mask.voxels[tuple(source)]
     return result
-
-

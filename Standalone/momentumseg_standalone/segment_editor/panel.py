@@ -42,10 +42,11 @@ class EditorPanel:
         self.message.hide()
         layout.addWidget(self.message)
         self.effects = _effect_buttons(parent, effects)
-        layout.addLayout(_grid(list(self.effects.values())))
-        self.undo = _button(parent, "undo", "Undo", "Undo the last change of the segmentation")
-        self.redo = _button(parent, "redo", "Redo", "Do again what was undone")
-        layout.addLayout(_row(self.undo, self.redo))
+        self.undo = _button(parent, "undo", "", "Undo the last change of the segmentation")
+        self.redo = _button(parent, "redo", "", "Do again what was undone")
+        history = QtWidgets.QWidget()
+        history.setLayout(_row(self.undo, self.redo))
+        layout.addLayout(_grid([*self.effects.values(), history]))
         self.options = QtWidgets.QVBoxLayout()
         layout.addLayout(self.options)
         self.masking = MaskingSection()
@@ -89,6 +90,7 @@ def _effect_buttons(parent: QtWidgets.QWidget, effects: dict[str, Any]) -> dict[
 
 def _row(*widgets: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
     row = QtWidgets.QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
         row.addWidget(widget)
     return row

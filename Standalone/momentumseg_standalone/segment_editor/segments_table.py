@@ -127,7 +127,8 @@ class SegmentsTable(QtWidgets.QTableWidget):
         if column != _COLOR:
             return
         segment = self._node.GetSegmentation().GetSegment(self._id(row))
-        color = QtWidgets.QColorDialog.getColor(QtGui.QColor.fromRgbF(*segment.GetColor()), self, "Colour of the segment")
+        before = QtGui.QColor.fromRgbF(*segment.GetColor())
+        color = QtWidgets.QColorDialog.getColor(before, self, "Colour of the segment")
         if color.isValid():
             segment.SetColor(color.redF(), color.greenF(), color.blueF())
 

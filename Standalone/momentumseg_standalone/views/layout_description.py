@@ -35,8 +35,8 @@ def _build(element: ElementTree.Element, view_of: ViewOf) -> QtWidgets.QWidget |
         return parts[0][1]
     if element.get("type") == "tab":
         return _tabs(parts)
-    orientation = Qt.Orientation.Vertical if element.get("type", "vertical") == "vertical" else Qt.Orientation.Horizontal
-    return _splitter(parts, orientation)
+    vertical = element.get("type", "vertical") == "vertical"
+    return _splitter(parts, Qt.Orientation.Vertical if vertical else Qt.Orientation.Horizontal)
 
 
 def _splitter(

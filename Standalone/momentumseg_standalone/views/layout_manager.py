@@ -131,7 +131,8 @@ class qSlicerLayoutManager(QtCore.QObject):
         return widget
 
     def _make_slice(self, tag: str) -> qMRMLSliceWidget:
-        logic = make_slice_logic(self._core.scene.GetSingletonNode(tag, "vtkMRMLSliceNode"), self._core.application_logic)
+        node = self._core.scene.GetSingletonNode(tag, "vtkMRMLSliceNode")
+        logic = make_slice_logic(node, self._core.application_logic)
         widget = qMRMLSliceWidget(logic, self._core.application_logic)
         widget._bar.maximizeRequested.connect(lambda: self._toggle_maximized(tag))
         self._slices[tag] = widget
