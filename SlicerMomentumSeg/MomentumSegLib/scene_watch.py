@@ -23,8 +23,8 @@ class SceneWatch:
         self._watched: set[str] = set()
         # The scene must not keep this object alive: it may be closed, as the last of all, when Python ends.
         self._tags = [
-            scene.AddObserver(scene.NodeRemovedEvent, _weakly(self._node_removed)),
-            scene.AddObserver(scene.StartCloseEvent, _weakly(self._close)),
+            scene.AddObserver(scene.NodeRemovedEvent, weakly(self._node_removed)),
+            scene.AddObserver(scene.StartCloseEvent, weakly(self._close)),
         ]
 
     def watch(self, node_ids: Iterable[str]) -> None:
@@ -46,7 +46,8 @@ class SceneWatch:
         self._on_close()
 
 
-def _weakly(method: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+def weakly(method: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    """An observer that does not keep the object of ``method`` alive."""
     reference = weakref.WeakMethod(method)
 
     def call(caller: Any, event: str) -> None:
