@@ -30,6 +30,8 @@ KEPT_EMPTY = "kept empty"
 
 # Tells a segment from a later one with the same ID; travels with the segment through undo, saving and loading.
 _TAG = "MomentumSeg.DrawnSlices"
+# Marks a segment of scribbles, which are prompts: neither drawn slices nor results.
+SCRIBBLE_TAG = "MomentumSeg.Scribble"
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,10 +255,12 @@ def evenly_chosen(supports: Sequence[Drawn], largest_count: int) -> tuple[Drawn,
 
 
 def existing_segments(segmentation_node: object, segment_ids: Iterable[str] | None = None) -> list[str]:
-    """IDs of those of ``segment_ids`` that exist, in the segmentation's order; of all when None."""
+    """IDs of those of ``segment_ids`` that exist, in the segmentation's order; of all but scribbles when None."""
     segmentation = segmentation_node.GetSegmentation()
     ids = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
-    return ids if segment_ids is None else [segment_id for segment_id in ids if segment_id in set(segment_ids)]
+    if segment_ids is None:
+        return [segment_id for segment_id in ids if not segment_tag(segmentation.GetSegment(segment_id), SCRIBBLE_TAG)]
+    return [segment_id for segment_id in ids if segment_id in set(segment_ids)]
 
 
 def segment_tag(segment: object, name: str) -> str:
