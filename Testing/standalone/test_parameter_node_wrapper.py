@@ -141,7 +141,8 @@ def test_node_of_another_class_is_refused(wrapper: Any, node: Any) -> None:
     "name",
     [
         "allParameters", "default", "isCached", "dataType", "getValue", "setValue", "connectGui",
-        "connectParametersToGui", "disconnectGui", "StartModify", "EndModify", "AddObserver", "RemoveObserver", "Modified",
+        "connectParametersToGui", "disconnectGui", "StartModify", "EndModify", "AddObserver", "RemoveObserver",
+        "Modified",
     ],
 )  # fmt: skip
 def test_reserved_name_is_refused(wrapper: Any, name: str) -> None:
