@@ -15,7 +15,7 @@ import numpy as np
 
 from MomentumSegLib.drawn_slices import Collected, DrawnSlices, all_drawn, evenly_chosen
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_outcome import Outcome, OutcomeWriter
+from MomentumSegLib.few_shot_outcome import Outcome, OutcomeWriter, WrittenResult
 from MomentumSegLib.few_shot_request import (
     MOST_OTHER_SLICES,
     FewShotRequest,
@@ -316,7 +316,7 @@ class FewShotController:
         if self._run is not run:
             return
         self._drop_preview(run)
-        written: Outcome | None = None
+        written: WrittenResult | None = None
         problem = _("The result could not be written; the log says why.")
         try:
             if run.frames is not None:
@@ -329,8 +329,21 @@ class FewShotController:
             if written is None:
                 self._fail(run, "user", problem)
         if written is not None:
-            self._outcomes[run.request.segmentation_id] = written
-            self._write_frames(run, written, list(run.frames.waiting) if run.frames else [])
+            self._ticks.later(lambda: self._remember(run, written, values, arrays))
+
+    def _remember(
+        self, run: _Run, written: WrittenResult, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> None:
+        if self._run is not run:
+            return
+        try:
+            tracker = self._tracker(run.request.segmentation_id)
+            outcome = self._writer.remember(run.request, run.slices, written, tracker, values, arrays)
+        except UserError as error:  # deleted in this very moment
+            self._fail(run, "user", str(error))
+            return
+        self._outcomes[run.request.segmentation_id] = outcome
+        self._write_frames(run, outcome, list(run.frames.waiting) if run.frames else [])
 
     def _write_frames(self, run: _Run, outcome: Outcome, frames: list[int]) -> None:
         """Write the frames that are not shown, one a step, then finish."""

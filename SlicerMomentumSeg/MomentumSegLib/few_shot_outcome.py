@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from MomentumSegLib.drawn_slices import DrawnSlices
+from MomentumSegLib.drawn_slices import Collected, DrawnSlices
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_request import FewShotRequest, Region, Supports, Target
 from MomentumSegLib.interfaces import UndoStack
@@ -52,6 +52,21 @@ class Outcome:
     sentences: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class WrittenResult:
+    """Segments that were just written.
+
+    Attributes:
+        targets: segment of each label number; all exist.
+        drawn: what was drawn just before.
+        written: what changed.
+    """
+
+    targets: Mapping[int, Target]
+    drawn: Collected
+    written: Written
+
+
 class OutcomeWriter:
     """Writes results into the scene.
 
@@ -75,7 +90,7 @@ class OutcomeWriter:
         tracker: DrawnSlices,
         values: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray],
-    ) -> Outcome:
+    ) -> WrittenResult:
         """Write the segments, in one undo step. What the user drew meanwhile stays.
 
         Raises:
@@ -104,14 +119,27 @@ class OutcomeWriter:
             volume_node=volume_node,
             save_state=save_state,
         )
+        return WrittenResult(targets, drawn, written)
+
+    def remember(
+        self,
+        request: FewShotRequest,
+        slices: SliceGeometry,
+        result: WrittenResult,
+        tracker: DrawnSlices,
+        values: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+    ) -> Outcome:
+        """Remember what was written, to tell it from what the user draws later, and measure it."""
+        written, targets = result.written, result.targets
         tracker.remember_result(slices.volume, written.before, written.after, request.plane)
         uncertainty = _by_number(values.get("label_uncertainty"))
         rows = result_rows(
-            node,
+            self._scene.GetNodeByID(request.segmentation_id),
             slices.volume,
             written.after,
             {target.segment_id: uncertainty[label] for label, target in targets.items() if label in uncertainty},
-            Counter(support.segment_id for support in drawn.supports),
+            Counter(support.segment_id for support in result.drawn.supports),
         )
         return _outcome(request, targets, values, arrays, rows, written)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.vtkConstants import VTK_FLOAT
 from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from MomentumSegLib.slice_geometry import nodes_of_class
@@ -30,6 +31,9 @@ def new_overlay(scene: object, role: str, name: str, source: VolumeGeometry) -> 
     node = scene.AddNode(node)
     node.SetNodeReferenceID(role, source.node_id)
     node.CreateDefaultDisplayNodes()
+    # Else its histogram is computed, for most of a second, each time that the voxels change.
+    node.GetScalarVolumeDisplayNode().SetAutoWindowLevel(False)
+    node.GetScalarVolumeDisplayNode().SetAutoThreshold(False)
     return node
 
 
@@ -60,5 +64,7 @@ def set_overlay_voxels(node: object, voxels: np.ndarray, origin: tuple[int, int,
 def _image(voxels: np.ndarray) -> vtkImageData:
     image = vtkImageData()
     image.SetDimensions(*voxels.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(np.asarray(voxels, dtype=np.float32).ravel(), deep=True))
+    image.AllocateScalars(VTK_FLOAT, 1)
+    # Straight into VTK's memory: a large overlay is copied once.
+    vtk_to_numpy(image.GetPointData().GetScalars()).reshape(voxels.shape)[...] = voxels
     return image

@@ -72,7 +72,7 @@ class UncertaintyOverlay:
             node = new_overlay(self._scene, _ROLE, f"{volume.name} uncertainty", volume)
         if not uncertainty.size:
             uncertainty, origin = np.zeros((1, 1, 1), dtype=np.uint8), (0, 0, 0)
-        set_overlay_voxels(node, uncertainty.astype(np.float32) / 255, origin, volume)
+        set_overlay_voxels(node, np.divide(uncertainty, np.float32(255), dtype=np.float32), origin, volume)
         self._set_colors(node)
         return node
 
