@@ -92,6 +92,27 @@ def lineage(name: str, api: dict[str, Any]) -> list[str]:
     return found
 
 
+def add_missing_bases(api: dict[str, Any]) -> None:
+    """Fill in the classes of Qt that only serve as bases (QAbstractScrollArea) from PySide6."""
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    pending = [base for entry in list(api.values()) for base in entry.get("bases", [])]
+    while pending:
+        name = pending.pop()
+        found = next((getattr(m, name) for m in (QtCore, QtGui, QtWidgets) if hasattr(m, name)), None)
+        if name in api or not isinstance(found, type) or not issubclass(found, QtCore.QObject):
+            continue
+        meta = found.staticMetaObject
+        properties = [meta.property(i) for i in range(meta.propertyOffset(), meta.propertyCount())]
+        bases = [base.__name__ for base in found.__bases__]
+        api[name] = {
+            "bases": bases,
+            "properties": {p.name(): p.typeName() for p in properties},
+            "python_names": [n for n in dir(found) if n[0] != "_"],
+        }
+        pending += bases
+
+
 def widget_facts(seen: dict[str, list[str]], api: dict[str, Any]) -> dict[str, Any]:
     """Return names and types of the used classes and their bases; a class repeats nothing of its first known base."""
     wanted = {base for name in used_classes() for base in lineage(name, api) or ([name] if name in seen else [])}
@@ -124,7 +145,6 @@ def _all_names(name: str, seen: dict[str, list[str]], api: dict[str, Any]) -> se
 
 def withheld_names(seen: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return what PySide6's classes offer beyond what 3D Slicer shows, by class."""
-    sys.path.insert(0, str(HOST.parent))
     import momentumseg_standalone
 
     momentumseg_standalone.install()
@@ -156,14 +176,19 @@ def write(path: Path, facts: dict[str, Any]) -> None:
 
 def main(folder: Path) -> None:
     """Read the facts in `folder` and write the three files."""
+    sys.path.insert(0, str(HOST.parent))
+    import momentumseg_standalone  # noqa: F401  # before PySide6, whose enums it chooses
+
     seen = json.loads((folder / "slicer_application_names.json").read_text("utf-8"))
     seen.pop("_meta", None)
     api = json.loads((folder / "slicer_widget_api.json").read_text("utf-8"))
     api.pop("_meta", None)
     python = json.loads((folder / "slicer_python_api.json").read_text("utf-8"))
+    add_missing_bases(api)
     facts = widget_facts(seen, api)
     facts["slicer.modules"] = {"bases": [], "names": sorted(seen["slicer.modules"])}
     facts["slicer"] = {"bases": [], "names": sorted(n for n in seen["slicer dir"] if not n.startswith("vtk"))}
+    facts["slicer.util"] = {"bases": [], "names": sorted(seen["slicer.util"])}
     write(FIXTURES / "widgets.json", facts)
     write(FIXTURES / "python.json", python_facts(python))
     write(HOST / "pythonqt" / "withheld_names.json", withheld_names(seen))
