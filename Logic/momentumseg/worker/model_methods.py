@@ -62,6 +62,7 @@ def _of_catalogue(stored: StoredModel, entry: CatalogueEntry) -> dict[str, Any]:
         "size_bytes": stored.size_bytes or entry.size_bytes,
         "state": "ready" if stored.path else _STATES[entry.source.kind],
         "how_to_get": "" if stored.path else entry.how_to_get(),
+        "deletable": stored.path is not None and entry.source.kind != "shipped",
         **_card_facts(entry.card),
     }
 
@@ -76,6 +77,7 @@ def _own(stored: StoredModel) -> dict[str, Any]:
         "size_bytes": stored.size_bytes,
         "state": "ready",
         "how_to_get": "",
+        "deletable": True,
         **_card_facts(card or ModelCard(stored.name)),
     }
 
