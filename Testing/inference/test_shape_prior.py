@@ -107,6 +107,15 @@ def test_outside_the_only_drawn_slice_the_prior_forbids_less_than_it_supports_in
     assert two.logit(9)[0, 0] < alone.logit(9)[0, 0] < 0
 
 
+def test_far_from_every_drawn_slice_the_prior_is_firm_outside() -> None:
+    prior = a_prior({0: a_disc(10)})
+
+    logits = [prior.logit(s)[0, 0] for s in (0, 20, 60)]
+
+    assert logits[0] < logits[1]  # unsure near the drawn slice
+    assert logits[2] < min(logits[1], -8)  # no network outvotes it far away
+
+
 def test_a_slice_drawn_near_an_end_grows_towards_where_the_network_sees_more() -> None:
     network = network_that_sees({5: 8, 7: 18})
     prior = a_prior({5: a_disc(8)}, network)

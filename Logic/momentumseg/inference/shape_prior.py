@@ -37,6 +37,8 @@ class ShapePriorConfig:
             is ragged or long loses less of its smaller inner radius: it reaches through the slices as far as across.
         taper_gain: additional taper as the outermost slice becomes small against the largest: then the end is near.
         growth_outside_alone: as ``growth``, outside the outline of the only drawn slice.
+        outside_cells: the additional uncertainty outside an outline stays below this, in feature cells: far from every
+            drawn slice there is nothing, whatever a network sees there.
         evidence: mm that the outline moves outwards beyond the outermost drawn slice for each mm that the network's
             own region gains in radius (of the disc of its area) over that slice.
         reach_cells: that region is looked for up to so far from the outline, in feature cells.
@@ -47,7 +49,8 @@ class ShapePriorConfig:
     growth: float = 0.25
     taper: float = 0.75
     taper_gain: float = 2.0
-    growth_outside_alone: float = 0.4
+    growth_outside_alone: float = 0.6
+    outside_cells: float = 4.0
     evidence: float = 1.5
     reach_cells: float = 3.0
 
@@ -84,6 +87,7 @@ class ShapePrior:
         fullness = float(np.mean(self._fullness))
         self._growth = config.growth / fullness
         self._growth_outside = config.growth_outside_alone / fullness if len(masks) == 1 else self._growth
+        self._largest_outside = config.outside_cells * cell / fullness
         self._sharpness = config.sharpness_cells * cell
         self._cell = cell
         self._network = network
@@ -92,9 +96,10 @@ class ShapePrior:
     def logit(self, s: int) -> np.ndarray:
         """Logit of the foreground on network slice ``s``, ``(size, size)`` float32."""
         distance, away = self._distance(s)
-        inside = np.float32(self._config.weight / (self._sharpness + self._growth * away))
-        outside = np.float32(self._config.weight / (self._sharpness + self._growth_outside * away))
-        return np.where(distance > 0, inside, outside) * distance
+        inside = self._growth * away
+        outside = min(self._growth_outside * away, self._largest_outside)
+        spread = np.where(distance > 0, np.float32(self._sharpness + inside), np.float32(self._sharpness + outside))
+        return np.float32(self._config.weight) / spread * distance
 
     def _distance(self, s: int) -> tuple[np.ndarray, float]:
         """Expected signed distance (mm, positive inside) and mm to the nearest drawn slice."""
