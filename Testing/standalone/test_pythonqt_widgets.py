@@ -136,6 +136,27 @@ def test_collapsed_section_hides_its_children_and_shows_them_again(ctk: Any) -> 
     button.delete()
 
 
+def test_open_section_is_never_lower_than_its_contents(ctk: Any) -> None:
+    import qt
+
+    panel, button = qt.QWidget(), ctk.ctkCollapsibleButton("Inputs")
+    outer = qt.QVBoxLayout(panel)
+    outer.addWidget(button)
+    layout = qt.QVBoxLayout(button)
+    for _ in range(4):
+        layout.addWidget(qt.QComboBox())
+    panel.resize(200, 10)
+    panel.show()
+    settle()
+    assert button.height >= 4 * layout.itemAt(0).widget().minimumSizeHint.height() + 20
+    button.collapsed = True
+    settle()
+    panel.resize(200, 10)
+    settle()
+    assert button.height < 50
+    panel.delete()
+
+
 def test_title_opens_and_closes_but_not_the_space_below(ctk: Any) -> None:
     import qt
     from PySide6.QtTest import QTest

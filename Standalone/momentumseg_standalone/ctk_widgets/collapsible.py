@@ -50,9 +50,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801 - the name 
         self.checked = True
         self.text = texts[0] if texts else ""
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Minimum, QtWidgets.QSizePolicy.Policy.Preferred)
-        # With the layout's margins this is the widget's size. Qt could not ask for a size hint of our own, since
-        # PythonQt makes a property of it.
-        self.setMinimumHeight(self._title_height())
+        self._leave_room_for_title()
         QtCore.QObject.connect(self, QtCore.SIGNAL("toggled(bool)"), lambda checked: self._collapse(not checked))
 
     def _title_height(self) -> int:
@@ -95,9 +93,16 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801 - the name 
         super().resizeEvent(event)
 
     def _leave_room_for_title(self) -> None:
+        """Make the title a margin of the layout, or, without one, the smallest height.
+
+        Qt could not ask for a size hint of our own, since PythonQt makes a property of it.
+        """
         margins = QtCore.QMargins(0, self._title_height(), 0, 0)
         if self.contentsMargins() != margins:
             self.setContentsMargins(margins)
+        smallest = self._title_height() if self.layout() is None else 0
+        if QtWidgets.QWidget.minimumHeight(self) != smallest:
+            self.setMinimumHeight(smallest)
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
         """Only a click on the title bar opens and closes."""
