@@ -133,6 +133,36 @@ def training(
     _finish(report, [], output, streams)
 
 
+@app.command("momentum")
+def momentum(
+    context: typer.Context,
+    blocks: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--blocks", metavar="N", min=1, help="Blocks of a stage; may be repeated.", show_default="4, 8, 16, 32"
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option("--size", metavar="N", min=4, help="Rows and columns of a patch.")] = 64,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Patches of a step.")] = 2,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The median is reported.")] = 3,
+    threads: ThreadsOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Momentum networks: memory, time and gradients of the three ways to differentiate them."""
+    streams = output_of(context)
+    _check(output)
+    _set_threads(threads)
+    from momentumseg.evaluation.benchmark_processes import momentum_peak
+    from momentumseg.evaluation.momentum_benchmark import MomentumBenchmarkOptions, bench_momentum
+
+    lengths = tuple(sorted(set(blocks or MomentumBenchmarkOptions.blocks)))
+    options = MomentumBenchmarkOptions(blocks=lengths, size=size, batch=batch, repeats=repeats)
+    with streams.progress() as step:
+        advance = step("Measuring")
+        report = bench_momentum(options, momentum_peak, lambda name, part: advance(round(100 * part), 100))
+    _finish(report, [], output, streams)
+
+
 @app.command("worker")
 def worker(
     context: typer.Context,

@@ -64,6 +64,12 @@ def measure_prompt_memory(model: str, slices: int, size: int) -> Measure:
     return memory_measure(ask({"task": "prompt memory", "model": model, "slices": slices, "size": size})["peak"])
 
 
+def momentum_peak(case: Mapping[str, Any]) -> int | None:
+    """Peak memory of a process that takes one training step of a momentum stage."""
+    peak: int | None = ask({"task": "momentum memory", **case})["peak"]
+    return peak
+
+
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a child process to a question.
 
@@ -75,7 +81,7 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
-    """What the child computes: peak memory of a few-shot segmentation or of following a prompt, or the large volume.
+    """What the child computes: a peak memory (few-shot, prompt, a training step with momentum) or the large volume.
 
     ``model`` is a name or file as for ``--model``; None is a network with random weights.
     """
@@ -87,6 +93,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 
     if question.get("threads"):
         torch.set_num_threads(int(question["threads"]))
+    if question["task"] == "momentum memory":
+        from momentumseg.evaluation.momentum_benchmark import momentum_peak_bytes
+
+        return {"peak": momentum_peak_bytes(question["way"], question["count"], question["sizes"])}
     if question["task"] == "prompt memory":
         from momentumseg.evaluation.prompt_benchmark import prompt_peak_bytes
 

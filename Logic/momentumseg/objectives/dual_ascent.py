@@ -59,11 +59,12 @@ class DualAscent(nn.Module):
             equalities: h ``(equalities,)``.
             inequalities: g ``(inequalities,)``.
         """
-        total = (self.equality_multipliers * equalities + self.step / 2 * equalities**2).sum()
+        prices, slopes = self.equality_multipliers.clone(), self.inequality_multipliers.clone()  # ascend() moves them
+        total = (prices * equalities + self.step / 2 * equalities**2).sum()
         if inequalities is None:
             return total
-        pushed = torch.relu(self.inequality_multipliers + self.step * inequalities)
-        return total + ((pushed**2 - self.inequality_multipliers**2) / (2 * self.step)).sum()
+        pushed = torch.relu(slopes + self.step * inequalities)
+        return total + ((pushed**2 - slopes**2) / (2 * self.step)).sum()
 
     @torch.no_grad()
     def ascend(self, equalities: Tensor, inequalities: Tensor | None = None) -> None:
