@@ -200,7 +200,7 @@ def test_widgets_and_parameters_follow_each_other(wrapper: Any, node: Any) -> No
     ui.volume.setMRMLScene(slicer.mrmlScene)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     p = cls(node)
-    tag = p.connectGui(ui)
+    tag = p.connectParametersToGui(vars(ui))
     assert (ui.count.maximum, ui.size.maximum, ui.span.maximum) == (9, 1.0, 100.0)
     assert [ui.colour.itemText(i) for i in range(2)] == ["Red", "Blue"]
 
@@ -271,3 +271,14 @@ def test_parameters_survive_the_scene(wrapper: Any, an_app: Any, tmp_path: pathl
     again = cls(SomethingLogic().getParameterNode())
     assert (again.volume.GetName(), again.numbers) == ("CT", [1, 2])
     assert SomethingLogic().getParameterNode() is again.parameterNode
+
+
+def test_connect_gui_binds_for_good_as_in_slicer(wrapper: Any, node: Any) -> None:
+    import qt
+
+    ui = Ui(x=named(qt.QSpinBox(), "x"))
+    p = make(wrapper, x=int)(node)
+    assert p.connectGui(ui) is None
+    p.disconnectGui(None)
+    ui.x.value = 3
+    assert p.x == 3

@@ -145,10 +145,9 @@ def test_panel_binds_to_the_parameters(an_app: Any) -> None:
     widget = slicer.util.loadUI(str(MODULES / "Resources" / "UI" / "MomentumSeg.ui"))
     widget.setMRMLScene(slicer.mrmlScene)
     parameters = MomentumSegParameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
-    tag = parameters.connectGui(widget)
+    parameters.connectGui(widget)
     bound = {w.property("SlicerParameterName") for w in child_widgets(widget)} - {None}
     assert len(bound) > 3
-    parameters.disconnectGui(tag)
     widget.delete()
 
 

@@ -129,14 +129,14 @@ class _WrapperMethods:
         else:
             getattr(self, top).setValue(rest, value)
 
-    def connectGui(self, gui: Any) -> int:  # noqa: N802
+    def connectGui(self, gui: Any) -> None:  # noqa: N802
         """Bind the widgets that name a parameter in their property "SlicerParameterName".
+
+        As in 3D Slicer, whose documentation promises a tag for `disconnectGui`, nothing is returned: what is bound here
+        stays bound. `connectParametersToGui` gives a tag.
 
         Args:
             gui: a widget, or an object whose attributes are widgets.
-
-        Returns:
-            The tag for `disconnectGui`.
 
         Raises:
             ValueError: a widget names a parameter that does not exist.
@@ -147,7 +147,7 @@ class _WrapperMethods:
         is_widget = getattr(gui, "isWidgetType", lambda: False)()
         widgets = gui.findChildren(qt.QWidget) if is_widget else list(vars(gui).values())
         named = [(w.property(SlicerParameterNamePropertyName), w) for w in widgets]
-        return self.connectParametersToGui({name: w for name, w in named if name})
+        self.connectParametersToGui({name: w for name, w in named if name})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:  # noqa: N802
         """Bind widgets (or connectors) to parameters by dotted name; return the tag for `disconnectGui`."""
