@@ -9,6 +9,8 @@ import slicer
 
 EDITOR_TAG = "MomentumSeg"
 _CLASS = "vtkMRMLSegmentEditorNode"
+# What drawing needs. All of 3D Slicer's effects, with their options, would fill the panel; the Segment Editor has them.
+_EFFECTS = ("Paint", "Draw", "Erase", "Level tracing", "Threshold", "Scissors", "Islands", "Smoothing")
 
 
 def segment_editor_node(scene: Any) -> Any:
@@ -36,6 +38,9 @@ class EditorSection:
         self._active = False
         editor = ui.segmentEditorWidget
         editor.setMaximumNumberOfUndoStates(10)
+        editor.setEffectNameOrder(list(_EFFECTS))
+        editor.unorderedEffectsVisible = False
+        ui.maskingCheckBox.connect("toggled(bool)", self._show_masking)
         editor.connect("currentSegmentIDChanged(QString)", self._segment_chosen)
 
     def enter(self) -> None:
@@ -45,6 +50,7 @@ class EditorSection:
         editor.setupViewObservations()
         editor.installKeyboardShortcuts()
         self._active = True
+        self._open_masking_in_use()
 
     def exit(self) -> None:
         """The module is hidden: no key and no mouse button belongs to the editor."""
@@ -60,6 +66,7 @@ class EditorSection:
         """The scene was closed or loaded: its editor node may be another one."""
         if self._active:
             self.ui.segmentEditorWidget.setMRMLSegmentEditorNode(segment_editor_node(slicer.mrmlScene))
+            self._open_masking_in_use()
 
     def edit(self, segmentation_node: Any, volume_node: Any) -> None:
         """Let the user draw into this segmentation on this volume; None: nothing can be drawn."""
@@ -73,6 +80,16 @@ class EditorSection:
     def set_read_only(self, read_only: bool) -> None:
         """While a run uses the drawing, it cannot be changed; one can look at everything."""
         self.ui.segmentEditorWidget.setReadOnly(read_only)
+
+    def _show_masking(self, shown: bool) -> None:
+        self.ui.segmentEditorWidget.maskingSectionVisible = shown
+
+    def _open_masking_in_use(self) -> None:
+        """Masking that hinders drawing is never hidden."""
+        node = self.ui.segmentEditorWidget.mrmlSegmentEditorNode()
+        everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+        if node is not None and (node.GetMaskMode() != everywhere or node.GetSourceVolumeIntensityMask()):
+            self.ui.maskingCheckBox.checked = True
 
     def _segment_chosen(self, segment_id: str) -> None:
         if self._on_segment_chosen is not None:

@@ -18,6 +18,9 @@ from MomentumSegLib.segmentation_output import Result, Written, update_surface, 
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 
+# Of so many segments the status line says the volumes; the table has them all.
+_MOST_VOLUMES = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -183,7 +186,7 @@ def _outcome(
     next_slice = values.get("next_slice")
     seconds = float(values.get("seconds") or 0.0)
     text = (
-        _("Done in {seconds} s. Look through the slices; correct one that is wrong and apply again.")
+        _("Done in {seconds} s{volumes}. Look through the slices; correct one that is wrong and apply again.")
         if written.changed
         else _("Done in {seconds} s; the result is the same as before.")
     )
@@ -198,9 +201,16 @@ def _outcome(
         uncertainty_origin=_triple(values.get("uncertainty_origin") or (0, 0, 0)),
         seconds=seconds,
         changed=bool(written.changed),
-        sentence=text.format(seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds)),
+        sentence=text.format(seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds), volumes=_volumes(rows)),
         sentences=written.sentences,
     )
+
+
+def _volumes(rows: tuple[ResultRow, ...]) -> str:
+    """Volumes of the segments, where there is room for them: ``": Structure 1 153.0 ml"``."""
+    if not 0 < len(rows) <= _MOST_VOLUMES:
+        return ""
+    return ": " + ", ".join(f"{row.segment} {row.volume_ml:.1f} ml" for row in rows)
 
 
 def _by_number(table: Any) -> dict[int, float]:

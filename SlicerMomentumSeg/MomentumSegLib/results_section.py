@@ -12,11 +12,14 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.first_look import FirstLook
 from MomentumSegLib.outline_only import OutlineOnly
 from MomentumSegLib.results_table import ResultRow, export_results, find_results_table, rows_of
 from MomentumSegLib.slice_geometry import SliceGeometry
+from MomentumSegLib.ticks import QtTicks
 from MomentumSegLib.translation import tr as _
 from MomentumSegLib.uncertainty_overlay import UncertaintyOverlay
+from MomentumSegLib.volume_data import read_volume_geometry
 
 
 class ResultsSection:
@@ -38,6 +41,7 @@ class ResultsSection:
         self._outline = OutlineOnly(slicer.mrmlScene)
         self._is_shown = False
         self._shown_outcome: Outcome | None = None
+        self._first_look = FirstLook(slicer.mrmlScene, QtTicks())
         table = ui.resultsTable
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Segment"), _("Volume (ml)"), _("Uncertainty"), _("Drawn")])
@@ -48,8 +52,15 @@ class ResultsSection:
         ui.exportTableButton.connect("clicked(bool)", lambda checked: self._export())
 
     def take(self, outcome: Outcome) -> None:
-        """A run was finished: open the section."""
+        """A run was finished: open the section, and show a first result in all views."""
         self.ui.resultsCollapsibleButton.collapsed = False
+        volume_node = slicer.mrmlScene.GetNodeByID(outcome.request.volume_id)
+        try:
+            slices = SliceGeometry.of(read_volume_geometry(volume_node), outcome.request.plane)
+            drawn = self._controller.drawn(outcome.request).supports
+        except UserError:  # changed in this very moment
+            return
+        self._first_look.take(outcome.request.segmentation_id, slices, drawn)
 
     def show(
         self, request: FewShotRequest | None, slices: SliceGeometry | None, *, uncertainty: bool, opacity: float
@@ -71,6 +82,7 @@ class ResultsSection:
 
     def forget(self) -> None:
         """The scene was closed or loaded."""
+        self._first_look.forget()
         self._overlay, self._overlay_volume_id, self._shown_outcome, self._is_shown = None, "", None, False
 
     def _show_rows(self, rows: tuple[ResultRow, ...]) -> None:

@@ -11,7 +11,7 @@ from momentumseg_standalone import icons
 from momentumseg_standalone.segment_editor.masking_section import MaskingSection
 from momentumseg_standalone.segment_editor.segments_table import SegmentsTable
 
-_ICON = QSize(22, 22)
+_ICON = QSize(18, 18)
 
 
 class EditorPanel:
@@ -44,14 +44,28 @@ class EditorPanel:
         self.effects = _effect_buttons(parent, effects)
         self.undo = _button(parent, "undo", "", "Undo the last change of the segmentation")
         self.redo = _button(parent, "redo", "", "Do again what was undone")
-        history = QtWidgets.QWidget()
-        history.setLayout(_row(self.undo, self.redo))
-        layout.addLayout(_grid([*self.effects.values(), history]))
+        self._grid = QtWidgets.QGridLayout()
+        self._grid.setSpacing(3)
+        layout.addLayout(self._grid)
+        self._history = QtWidgets.QWidget()
+        self._history.setLayout(_row(self.undo, self.redo))
         self.options = QtWidgets.QVBoxLayout()
         layout.addLayout(self.options)
         self.masking = MaskingSection()
         layout.addWidget(self.masking)
         layout.addStretch(1)
+
+    def arrange(self, names: list[str], columns: int) -> None:
+        """Show the buttons of these effects in this order; undo and redo take the rest of the last row."""
+        while self._grid.count():
+            self._grid.takeAt(0)
+        for name, button in self.effects.items():
+            button.setVisible(not name or name in names)
+        shown = [self.effects[name] for name in ("", *names)]
+        for index, button in enumerate(shown):
+            self._grid.addWidget(button, index // columns, index % columns)
+        row, column = divmod(len(shown), columns)
+        self._grid.addWidget(self._history, row, column, 1, columns - column)
 
     def show_options(self, frame: QtWidgets.QWidget | None) -> None:
         """Put another effect's options in place; None for no effect."""
@@ -83,7 +97,6 @@ def _effect_buttons(parent: QtWidgets.QWidget, effects: dict[str, Any]) -> dict[
         buttons[name] = _button(parent, name.lower(), effect.title, effect.helpText())
     for button in buttons.values():
         button.setCheckable(True)
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
         group.addButton(button)
     return buttons
 
@@ -94,11 +107,3 @@ def _row(*widgets: QtWidgets.QWidget) -> QtWidgets.QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget)
     return row
-
-
-def _grid(widgets: list[QtWidgets.QWidget], columns: int = 4) -> QtWidgets.QGridLayout:
-    grid = QtWidgets.QGridLayout()
-    grid.setSpacing(3)
-    for index, widget in enumerate(widgets):
-        grid.addWidget(widget, index // columns, index % columns)
-    return grid

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from momentumseg_standalone import icons
 
 _VISIBLE, _COLOR, _NAME = range(3)
+_HEIGHT = 88  # heading and two rows, more by scrolling
 _EVENTS = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SegmentsOrderModified")
 
 
@@ -34,7 +35,7 @@ class SegmentsTable(QtWidgets.QTableWidget):
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.SingleSelection)
         self.setShowGrid(False)
-        self.setFixedHeight(130)
+        self.setFixedHeight(_HEIGHT)
         self._node: Any = None
         self._tags: list[tuple[Any, int]] = []
         self._filling = False

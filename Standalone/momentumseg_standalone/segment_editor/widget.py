@@ -22,6 +22,7 @@ from momentumseg_standalone.segment_editor.view_observer import ViewObserver, sl
 
 _EFFECTS = (PaintEffect, DrawEffect, EraseEffect, ThresholdEffect, ScissorsEffect, IslandsEffect)
 _UNDO_STATES = 10
+_EFFECT_COLUMNS = 4
 
 
 def _visibility(widget_of: Callable[[Any], QtWidgets.QWidget]) -> Any:
@@ -57,11 +58,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._active: qSlicerSegmentEditorAbstractEffect | None = None
         self._read_only, self._undo_enabled, self._jump = False, True, False
         self._selectors = self._volume_selector = self._geometry_button = self._switch_button = self._auto_show = True
+        self._order: tuple[str, ...] = ()
+        self._columns = _EFFECT_COLUMNS
         self._unordered = True
         self._shortcuts: list[QtGui.QShortcut] = []
         self._observer = ViewObserver(self._process, self._paint_overlay)
         self._panel = EditorPanel(self, self._effects)
         self._connect_panel()
+        self.updateEffectList()
         self.updateWidgetFromMRML()
 
     # Nodes.
@@ -183,13 +187,25 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return list(self._effects.values())[index]
 
     def effectNameOrder(self) -> tuple[str, ...]:
-        return tuple(self._effects)
+        return self._order
 
     def setEffectNameOrder(self, names: list[str]) -> None:
         """Effects that are named come first; with `unorderedEffectsVisible` off the others are not shown."""
-        order = [name for name in names if name in self._effects]
-        for name in self._effects:
-            self._panel.effects[name].setVisible(not order or name in order or self.unorderedEffectsVisible)
+        self._order = tuple(names)
+        self.updateEffectList()
+
+    def updateEffectList(self) -> None:
+        ordered = [name for name in self._order if name in self._effects]
+        others = [name for name in self._effects if name not in ordered]
+        self._panel.arrange(ordered + others if self._unordered else ordered, self._columns)
+
+    def setEffectColumnCount(self, count: int) -> None:
+        self._columns = max(1, int(count))
+        self.updateEffectList()
+
+    def _set_unordered(self, visible: bool) -> None:
+        self._unordered = bool(visible)
+        self.updateEffectList()
 
     # Undo.
 
@@ -287,7 +303,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     specifyGeometryButtonVisible = stored(bool, "_geometry_button")
     switchToSegmentationsButtonVisible = stored(bool, "_switch_button")
     autoShowSourceVolumeNode = stored(bool, "_auto_show")
-    unorderedEffectsVisible = stored(bool, "_unordered")
+    effectColumnCount = QtCore.Property(int, lambda self: self._columns, setEffectColumnCount)
+    unorderedEffectsVisible = QtCore.Property(bool, lambda self: self._unordered, _set_unordered)
     addRemoveSegmentButtonsVisible = _visibility(lambda self: self._panel.add)
     show3DButtonVisible = _visibility(lambda self: self._panel.surface)
     maskingSectionVisible = _visibility(lambda self: self._panel.masking)
