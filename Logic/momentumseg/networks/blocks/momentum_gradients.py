@@ -6,11 +6,11 @@ again; gx <- gx + (1-g) J^T a; gv <- g a; v = (v' - (1-g) f(x)) / g (Sander et a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,22 +41,20 @@ class Chain:
     of_blocks: bool
 
     def branch(self, index: int, features: Tensor) -> Tensor:
-        """f(x) of one block; the block must keep the shape and leave x as it is."""
-        value = self._called(index, features).to(features.dtype)
+        """f(x) of one block in single precision at least; the block must keep the shape and leave x as it is."""
+        value = self._called(index, features)
+        value = value.to(torch.promote_types(features.dtype, torch.float32))
         return value - features if self.of_blocks else value
 
-    def step(self, index: int, features: Tensor, velocity: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """One block on the state as it is, without change of precision."""
-        if self.momentum == 0:
-            value = self._called(index, features)
-            return (value if self.of_blocks else features + value), None
-        after = self.velocity_after(velocity, self.branch(index, features))
-        return features + after, after
+    def plain_step(self, index: int, features: Tensor) -> Tensor:
+        """x + f(x), in the features' own precision."""
+        value = self._called(index, features)
+        return value if self.of_blocks else features + value
 
     def velocity_after(self, velocity: Tensor | None, branch: Tensor) -> Tensor:
         """g v + (1-g) f."""
         pushed = (1 - self.momentum) * branch
-        return pushed if velocity is None else torch.add(pushed.to(velocity.dtype), velocity, alpha=self.momentum)
+        return pushed if velocity is None else torch.add(pushed, velocity, alpha=self.momentum)
 
     def velocity_before(self, velocity: Tensor, branch: Tensor) -> Tensor:
         """(v' - (1-g) f) / g."""
@@ -84,57 +82,51 @@ class Chain:
 
 
 def run_chain(chain: Chain, features: Tensor, velocity: Tensor | None, way: str) -> tuple[Tensor, Tensor | None]:
-    """x and v after the blocks, differentiated in one of :data:`WAYS`."""
+    """x and v after the blocks, differentiated in one of :data:`WAYS`; all ways give the same x and v to the last bit.
+
+    The state is in double precision, where the device has it: in single precision the inverse loses up to a hundred of
+    its roundings, and a ReLU whose input falls on the other side of zero changes the gradient by far more than that.
+    """
     parameters = chain.parameters()
-    trains = torch.is_grad_enabled() and any(
-        value is not None and value.requires_grad for value in (features, velocity, *parameters)
-    )
+    values = (features, velocity, *parameters)
+    trains = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in values)
+    way = way if trains else LOOP
     if chain.momentum == 0:
-        return _run_loop(chain, features, None, CHECKPOINT if trains and way == CHECKPOINT else LOOP)
-    autocast = _is_autocast(features.device)
-    entry = features.dtype
-    if entry in _HALF:
-        features = features.float()
-        velocity = None if velocity is None else velocity.float()
-    chain = chain if autocast or entry not in _HALF else _casting(chain, entry)
-    if trains and way == REVERSIBLE:
-        features, velocity = _Reversible.apply(features, velocity, chain, *parameters)
+        return _run_plainly(chain, features, way), None
+    feed = features.dtype
+    if feed in _HALF and _is_autocast(features.device):
+        feed = torch.float32
+    x, v = _wide(features), None if velocity is None else _wide(velocity)
+    if way == REVERSIBLE:
+        x, v = _Reversible.apply(x, v, feed, chain, *parameters)
     else:
-        features, velocity = _run_loop(chain, features, velocity, way if trains else LOOP)
-    if autocast or entry not in _HALF or velocity is None:
-        return features, velocity
-    return features.to(entry), velocity.to(entry)
+        x, v = _run_loop(chain, x, v, feed, way)
+    return x.to(feed), v.to(feed)
 
 
-def _run_loop(chain: Chain, features: Tensor, velocity: Tensor | None, way: str) -> tuple[Tensor, Tensor | None]:
+def _run_plainly(chain: Chain, features: Tensor, way: str) -> Tensor:
     for index in range(len(chain.blocks)):
-        step = partial(chain.step, index)
-        if way == CHECKPOINT:
-            contexts = partial(_recompute_contexts, chain.blocks[index])
-            features, velocity = checkpoint(step, features, velocity, use_reentrant=False, context_fn=contexts)
-        else:
-            features, velocity = step(features, velocity)
-    return features, velocity
+        features = _called(partial(chain.plain_step, index), features, chain.blocks[index], way)
+    return features
+
+
+def _run_loop(chain: Chain, x: Tensor, v: Tensor | None, feed: torch.dtype, way: str) -> tuple[Tensor, Tensor]:
+    for index in range(len(chain.blocks)):
+        branch = _called(partial(chain.branch, index), x.to(feed), chain.blocks[index], way)
+        v = chain.velocity_after(v, branch.to(x.dtype))
+        x = x + v
+    return x, cast(Tensor, v)
+
+
+def _called(function: Callable[[Tensor], Tensor], features: Tensor, block: nn.Module, way: str) -> Tensor:
+    if way != CHECKPOINT:
+        return function(features)
+    value: Tensor = checkpoint(function, features, use_reentrant=False, context_fn=partial(_recompute_contexts, block))
+    return value
 
 
 def _recompute_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     return nullcontext(), frozen_buffers(block)
-
-
-class _Casting(nn.Module):
-    """A block whose parameters are in half precision, fed from a state in single precision."""
-
-    def __init__(self, block: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.block = block
-        self.dtype = dtype
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.block(features.to(self.dtype)).to(features.dtype)
-
-
-def _casting(chain: Chain, dtype: torch.dtype) -> Chain:
-    return Chain(tuple(_Casting(block, dtype) for block in chain.blocks), chain.momentum, chain.of_blocks)
 
 
 class _Reversible(torch.autograd.Function):
@@ -146,21 +138,20 @@ class _Reversible(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, velocity: Tensor | None, chain: Chain, *parameters: nn.Parameter
+        ctx: Any, x: Tensor, v: Tensor | None, feed: torch.dtype, chain: Chain, *parameters: nn.Parameter
     ) -> tuple[Tensor, Tensor]:
-        ctx.chain, ctx.parameters, ctx.started = chain, parameters, velocity is not None
-        ctx.dtype, ctx.autocast = features.dtype, _Autocast(features.device)
+        ctx.chain, ctx.parameters, ctx.started = chain, parameters, v is not None
+        ctx.feed, ctx.autocast = feed, _Autocast(x.device)
         ctx.random_states, state = [], None
-        x, v = _wide(features), None if velocity is None else _wide(velocity)
         for index in range(len(chain.blocks)):
-            state = _RandomState.now(features.device, state)
+            state = _RandomState.now(x.device, state)
             ctx.random_states.append(state)
             with ctx.autocast.entered():
-                branch = chain.branch(index, x.to(ctx.dtype))
+                branch = chain.branch(index, x.to(feed, copy=True))
             v = chain.velocity_after(v, branch.to(x.dtype))
             x = x + v
         ctx.save_for_backward(x, v)
-        return x.to(ctx.dtype, copy=True), v.to(ctx.dtype, copy=True)
+        return x, cast(Tensor, v)
 
     @staticmethod
     @once_differentiable
@@ -169,15 +160,15 @@ class _Reversible(torch.autograd.Function):
         chain, gradients = ctx.chain, _Gradients(ctx.parameters)
         for index in reversed(range(len(chain.blocks))):
             x = x - v
-            point = x.to(ctx.dtype, copy=True).requires_grad_()
+            point = x.to(ctx.feed, copy=True).requires_grad_()
             branch = _recomputed(ctx, index, point)
             adjoint = grad_x + grad_v
-            through = gradients.through(chain.blocks[index], branch, point, (1 - chain.momentum) * adjoint)
-            grad_x, grad_v = grad_x + through, chain.momentum * adjoint
+            pushed = ((1 - chain.momentum) * adjoint).to(branch.dtype)
+            grad_x = grad_x + gradients.through(chain.blocks[index], branch, point, pushed).to(adjoint.dtype)
+            grad_v = chain.momentum * adjoint
             if index > 0:
                 v = chain.velocity_before(v, branch.detach().to(v.dtype))
-        start = grad_v if ctx.started else None
-        return grad_x, start, None, *gradients.values
+        return grad_x, grad_v if ctx.started else None, None, None, *gradients.values
 
 
 def _recomputed(ctx: Any, index: int, point: Tensor) -> Tensor:
@@ -211,7 +202,7 @@ class _Gradients:
             place = self._places[key]
             known = self.values[place]
             self.values[place] = gradient if known is None or gradient is None else known + gradient
-        return torch.zeros_like(adjoint) if found[0] is None else found[0].to(adjoint.dtype)
+        return torch.zeros_like(adjoint) if found[0] is None else found[0]
 
 
 @contextmanager
@@ -309,8 +300,4 @@ def _is_autocast(device: torch.device) -> bool:
 
 
 def _wide(value: Tensor) -> Tensor:
-    """The state in double precision, where the device has it: two tensors, whatever the number of blocks.
-
-    In single precision the inverse loses up to a hundred of its roundings, which is visible in the gradients.
-    """
-    return value if value.device.type in _NO_DOUBLE else value.double()
+    return value.float() if value.device.type in _NO_DOUBLE else value.double()

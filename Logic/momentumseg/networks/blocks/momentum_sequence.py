@@ -101,7 +101,8 @@ def momentum_chain(
 ) -> tuple[Tensor, Tensor | None]:
     """``v <- g v + (1-g) f(x)``, ``x <- x + v`` for each block (eq. 2, 3).
 
-    The state (x, v) is kept in float32 at least; under autocast the blocks alone run in half precision.
+    The state (x, v) is in double precision within, and leaves in that of the features, under autocast in float32 at
+    least; the blocks alone run in half precision.
 
     Args:
         blocks: f of each step; must keep the shape and not write into their input.
