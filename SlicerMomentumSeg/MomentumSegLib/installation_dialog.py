@@ -22,6 +22,11 @@ UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "MomentumSe
 _log = logging.getLogger(__name__)
 
 
+def is_installed(store: SettingsStore | None = None) -> bool:
+    """Return whether the worker can start without asking the user anything."""
+    return installation.is_ready(load_settings(store))
+
+
 def ensure_installed(parent: Any = None, store: SettingsStore | None = None) -> bool:
     """Return whether the worker's Python has what it needs; if not, ask the user once and do what was chosen.
 

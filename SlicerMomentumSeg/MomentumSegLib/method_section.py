@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import qt
 from MomentumSegLib.translation import tr as _
 
 FEW_SHOT = "few-shot"
+PROMPTS = "prompts"
 # Where a QStandardItem keeps its flags; 0 there makes the entry of a combo box one that cannot be chosen.
 _FLAGS_ROLE = qt.Qt.UserRole - 1
 
@@ -24,11 +26,7 @@ class _Method:
 def _methods() -> list[_Method]:
     return [
         _Method(FEW_SHOT, _("Few-shot: from drawn slices"), ""),
-        _Method(
-            "prompts",
-            _("Prompts: points, boxes (not available yet)"),
-            _("Segmentation from points and boxes is not part of this version. Draw slices instead."),
-        ),
+        _Method(PROMPTS, _("Prompts (points, boxes, scribbles)"), ""),
         _Method(
             "automatic",
             _("Automatic (not available yet)"),
@@ -43,9 +41,10 @@ class MethodSection:
 
     Args:
         ui: widgets of the panel.
+        on_chosen: called with a method's name when the user chooses it.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, *, on_chosen: Callable[[str], None]) -> None:
         self.ui = ui
         for position, method in enumerate(_methods()):
             ui.methodComboBox.addItem(method.title, method.name)
@@ -53,3 +52,10 @@ class MethodSection:
                 ui.methodComboBox.setItemData(position, 0, _FLAGS_ROLE)
                 ui.methodComboBox.setItemData(position, method.reason, qt.Qt.ToolTipRole)
         ui.methodComboBox.setCurrentIndex(0)
+        ui.methodComboBox.connect("activated(int)", lambda position: on_chosen(ui.methodComboBox.itemData(position)))
+
+    def choose(self, name: str) -> None:
+        """Show a choice that was made elsewhere, such as in a loaded scene."""
+        position = self.ui.methodComboBox.findData(name)
+        if position >= 0 and position != self.ui.methodComboBox.currentIndex:
+            self.ui.methodComboBox.setCurrentIndex(position)

@@ -13,6 +13,7 @@ from MomentumSegLib.model_card import card_html, state_sentence
 from MomentumSegLib.translation import tr as _
 
 FEW_SHOT_KIND = "few-shot"
+PROMPT_KIND = "sam"
 
 
 class _Asked:
@@ -44,6 +45,7 @@ class ModelSection:
         self._client = client
         self._on_chosen = on_chosen
         self._on_changed = on_changed
+        self._kind = FEW_SHOT_KIND
         self._models: list[Mapping[str, Any]] = []
         self._chosen = ""
         self._job: Job | None = None
@@ -81,8 +83,10 @@ class ModelSection:
             text = _("Import the file of the model '{title}' first (Method, About this model).")
         return text.format(title=model["title"])
 
-    def choose(self, name: str) -> None:
-        """Show a choice that was made elsewhere, such as in a loaded scene."""
+    def choose(self, name: str, kind: str = FEW_SHOT_KIND) -> None:
+        """Show a choice that was made elsewhere, such as in a loaded scene, among the models of its kind."""
+        if kind != self._kind:
+            self._kind, self._models, self._listing = kind, [], None
         if name != self._chosen:
             self._chosen = name
             self._error = ""
@@ -93,9 +97,14 @@ class ModelSection:
         if self._listing is not None and self._listing.is_active:
             return
         self._listing = _ASKED
+        kind = self._kind
         self._listing = self._client.request(
-            "list_models", {"kind": FEW_SHOT_KIND}, on_result=lambda values, arrays: self.show_models(values["models"])
+            "list_models", {"kind": kind}, on_result=lambda values, arrays: self._listed(kind, values["models"])
         )
+
+    def _listed(self, kind: str, models: Sequence[Mapping[str, Any]]) -> None:
+        if kind == self._kind:
+            self.show_models(models)
 
     def show_models(self, models: Sequence[Mapping[str, Any]]) -> None:
         """Show these models: dictionaries as the worker's ``list_models`` returns them."""
@@ -112,7 +121,7 @@ class ModelSection:
         return next((model for model in self._models if model["name"] == self._chosen), None)
 
     def _activated(self, position: int) -> None:
-        self.choose(self.ui.modelComboBox.itemData(position))
+        self.choose(self.ui.modelComboBox.itemData(position), self._kind)
         self._on_chosen(self._chosen)
 
     def _show(self) -> None:
@@ -161,6 +170,8 @@ class ModelSection:
 
     def _import(self) -> None:
         model = self._model()
+        if model is not None and not self._consents(model):
+            return
         path = qt.QFileDialog.getOpenFileName(
             self.ui.importModelButton.window(), _("File of the model"), "", _("Model files (*.safetensors *.pth *.pt)")
         )

@@ -13,19 +13,21 @@ import slicer
 import vtk
 
 from MomentumSegLib.background_encoding import BackgroundEncoding, EncodingRequest
-from MomentumSegLib.device_section import AUTOMATIC, DeviceSection, readable, resolve
+from MomentumSegLib.chosen_request import ChosenModel, chosen_request
+from MomentumSegLib.device_section import AUTOMATIC, DeviceSection, readable
 from MomentumSegLib.drawing_section import DrawingSection
 from MomentumSegLib.editor_section import EditorSection, segment_editor_node
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.installation_dialog import ensure_installed, is_installed
 from MomentumSegLib.iterates_section import IteratesSection
-from MomentumSegLib.method_section import MethodSection
-from MomentumSegLib.model_section import ModelSection
+from MomentumSegLib.method_section import PROMPTS, MethodSection
+from MomentumSegLib.model_section import FEW_SHOT_KIND, PROMPT_KIND, ModelSection
 from MomentumSegLib.output_choice import OutputChoice
-from MomentumSegLib.parameters import Frames
 from MomentumSegLib.phase import Phase
+from MomentumSegLib.prompt_panel import PromptPanel, Surroundings
 from MomentumSegLib.region_section import RegionSection, clamped_range
 from MomentumSegLib.results_section import ResultsSection
 from MomentumSegLib.run_section import RunSection
@@ -66,6 +68,7 @@ class Panel:
         self._is_shown = False
         self._last_volume_id = ""
         self._news = ""
+        self._method_shown = ""
         self._refresh_timer = qt.QTimer()
         self._refresh_timer.setSingleShot(True)
         self._refresh_timer.setInterval(_REFRESH_MILLISECONDS)
@@ -86,14 +89,14 @@ class Panel:
         self._encoding = BackgroundEncoding(
             self._client, self.controller.sender, on_progress=self._encoded, on_failed=self._worker_failed
         )
-        self._method = MethodSection(ui)
-        self._model = ModelSection(ui, self._client, on_chosen=self._set("model"), on_changed=self.refresh_soon)
+        self._method = MethodSection(ui, on_chosen=self._set("method"))
+        self._model = ModelSection(ui, self._client, on_chosen=self._model_chosen, on_changed=self.refresh_soon)
         self._device = DeviceSection(ui, on_chosen=self._set("device"))
-        self._editor = EditorSection(ui)
+        self._editor = EditorSection(ui, on_segment_chosen=self._segment_chosen)
         self._output = OutputChoice(scene, on_changed=self._user_changed)
         self._drawing = DrawingSection(ui, self.controller, on_changed=self._user_changed, on_problem=self.said)
         self._region = RegionSection(ui, on_range=self._range_chosen)
-        self._run = RunSection(ui, on_apply=self.apply, on_cancel=self.controller.cancel)
+        self._run = RunSection(ui, on_apply=self.apply, on_cancel=lambda: self._active.cancel())
         self._results = ResultsSection(ui, self.controller, on_problem=self.said)
         self._iterates = IteratesSection(
             ui,
@@ -103,8 +106,19 @@ class Panel:
             before_showing=self._hide_uncertainty,
             on_problem=self.said,
         )
+        around = Surroundings(
+            run=self._run,
+            slice_on_screen=self._drawing.slice_on_screen,
+            go_to=self._drawing.go_to,
+            said=self.said,
+            refresh_soon=self.refresh_soon,
+            phase_changed=self.phase_changed,
+            is_installed=is_installed,
+            install=lambda: ensure_installed(self._widget.window()),
+        )
+        self._prompts = PromptPanel(ui, self._widget, self._client, self._ticks, self.controller.sender, around)
         window = slicer.util.mainWindow() or self._widget
-        keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._drawing.go_to_suggested}
+        keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._go_to_suggested}
         self._shortcuts = Shortcuts(window, keys)
 
     # Life of the module
@@ -116,12 +130,14 @@ class Panel:
         self._editor.enter()
         self._connect_parameters()
         self._shortcuts.enable(True)
+        self._method_shown = ""
         self.refresh()
 
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
         self._is_shown = False
         self._shortcuts.enable(False)
+        self._prompts.enter(False)
         self._iterates.stop()
         self._editor.exit()
         self._disconnect_parameters()
@@ -135,6 +151,7 @@ class Panel:
         self._output.stop()
         self._model.stop()
         self._encoding.stop()
+        self._prompts.cleanup()
         self.controller.close()
         if self._worker_changed in self._client.listeners:
             self._client.listeners.remove(self._worker_changed)
@@ -144,6 +161,7 @@ class Panel:
     def scene_about_to_change(self) -> None:
         """A scene begins to close or to load: what the selectors do meanwhile is no choice of the user."""
         self._encoding.stop()
+        self._prompts.scene_about_to_change()
         self._iterates.stop()
         self._disconnect_parameters()
 
@@ -165,8 +183,13 @@ class Panel:
         if self._parameters is not None:
             return
         self._parameters = self._logic.getParameterNode()
-        self._gui_tag = self._parameters.connectGui(self.ui)
+        self._gui_tag = self._parameters.connectParametersToGui(self._bound_widgets())
         self._observer_tag = self._parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+
+    def _bound_widgets(self) -> dict[str, Any]:
+        """Parameter name -> widget, as the .ui files say. Slicer's `connectGui` finds them too, but returns no tag."""
+        names = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {str(name): widget for name, widget in names.items() if name}
 
     def _disconnect_parameters(self) -> None:
         if self._parameters is None:
@@ -180,9 +203,26 @@ class Panel:
 
     def _user_changed(self) -> None:
         """Something was chosen or drawn: what was said before is old."""
-        if not self.controller.phase.is_busy:
+        if not self._active.phase.is_busy:
             self._news = ""
         self.refresh_soon()
+
+    @property
+    def _uses_prompts(self) -> bool:
+        return self._parameters is not None and self._parameters.method == PROMPTS
+
+    @property
+    def _active(self) -> Any:
+        """The controller of the chosen method, else the one that still works."""
+        is_prompting = self._uses_prompts and not self.controller.phase.is_busy
+        return self._prompts.controller if is_prompting or self._prompts.controller.phase.is_busy else self.controller
+
+    def _segment_chosen(self) -> None:
+        if self._uses_prompts:
+            self.refresh_soon()
+
+    def _model_chosen(self, name: str) -> None:
+        self._set("promptModel" if self._uses_prompts else "model")(name)
 
     def _set(self, name: str) -> Any:
         def change(value: Any) -> None:
@@ -206,7 +246,10 @@ class Panel:
         if self._parameters is None:
             return
         parameters = self._parameters
-        self._model.choose(parameters.model)
+        self._method.choose(parameters.method)
+        self._model.choose(self._model_name(), PROMPT_KIND if self._uses_prompts else FEW_SHOT_KIND)
+        if self._client.state == "ready" and not self._model.is_listed:
+            self._model.refresh()
         self._device.choose(parameters.device)
         self._show_method()
         volume = parameters.inputVolume
@@ -224,8 +267,22 @@ class Panel:
             request, slices, uncertainty=parameters.showUncertainty, opacity=parameters.uncertaintyOpacity
         )
         self._iterates.show(request, slices)
+        self._show_prompts(request)
         self._show_run()
         self._prepare()
+
+    def _show_prompts(self, request: FewShotRequest | None) -> None:
+        """Show what belongs to the chosen method, in place of what belongs to another one."""
+        parameters = self._parameters
+        if parameters.method != self._method_shown:
+            self._method_shown = parameters.method
+            self._prompts.enter(self._uses_prompts)
+            self._prompts.set_visible(self._uses_prompts)
+        if self._uses_prompts:
+            self._prompts.show(request, self._problem(), refine=parameters.refine)
+
+    def _model_name(self) -> str:
+        return str(self._parameters.promptModel if self._uses_prompts else self._parameters.model)
 
     def _choose_output(self, volume: Any) -> None:
         """Give a newly chosen volume its own segmentation; a choice that the user makes afterwards stays."""
@@ -252,8 +309,9 @@ class Panel:
     def _show_method(self) -> None:
         """The closed section says what is chosen."""
         model, device = self._model.title, readable(self._parameters.device, self._device.devices)
-        chosen = _("Method: few-shot, {model}") if device == AUTOMATIC else _("Method: few-shot, {model}, {device}")
-        self.ui.methodCollapsibleButton.text = chosen.format(model=model, device=device)
+        chosen = _("Method: {method}, {model}") if device == AUTOMATIC else _("Method: {method}, {model}, {device}")
+        method = _("prompts") if self._uses_prompts else _("few-shot")
+        self.ui.methodCollapsibleButton.text = chosen.format(method=method, model=model, device=device)
 
     def _show_frames(self, volume: Any) -> None:
         """Only a volume sequence has frames to choose from."""
@@ -268,30 +326,10 @@ class Panel:
 
     def _request(self) -> FewShotRequest | None:
         """The run that Apply would start; None without volume or segmentation."""
-        parameters = self._parameters
-        if parameters is None or parameters.inputVolume is None or parameters.outputSegmentation is None:
+        if self._parameters is None:
             return None
-        slices = self._slices()
-        slice_range = None
-        if parameters.limitSlices and slices is not None:
-            first, last = clamped_range(parameters.firstSlice, parameters.lastSlice, slices.count)
-            slice_range = (first, last + 1)
-        devices = self._device.devices
-        device = resolve(parameters.device, devices) if devices else parameters.device
-        return FewShotRequest(
-            volume_id=parameters.inputVolume.GetID(),
-            segmentation_id=parameters.outputSegmentation.GetID(),
-            plane=parameters.plane.value,
-            model=parameters.model,
-            device=device,
-            model_title=self._model.title,
-            device_name=readable(device, devices),
-            slice_range=slice_range,
-            region_id=_id_of(parameters.region),
-            support_volume_id=_id_of(parameters.supportVolume),
-            support_segmentation_id=_id_of(parameters.supportSegmentation),
-            all_frames=parameters.frames is Frames.ALL,
-        )
+        model = ChosenModel(self._model_name(), self._model.title)
+        return chosen_request(self._parameters, self._slices, model, self._device.devices)
 
     def _problem(self) -> str:
         """Why Apply cannot work, in one sentence; empty: it can."""
@@ -301,16 +339,19 @@ class Panel:
             read_volume_geometry(self._parameters.inputVolume)
         except UserError as error:
             return str(error)
-        return self._model.problem() or self._drawing.problem(self._request())
+        return self._model.problem() or ("" if self._uses_prompts else self._drawing.problem(self._request()))
 
     def _show_run(self) -> None:
         """Show what Apply would do. The last news stay until the user changes something."""
+        if self._active is self._prompts.controller:
+            self._prompts.show_run(self._news)
+            return
         request, problem, phase = self._request(), self._problem(), self.controller.phase
-        has_result = request is not None and self.controller.outcome(request.segmentation_id) is not None
-        self._run.show(phase, problem, has_result=has_result)
+        outcome = self.controller.outcome(request.segmentation_id) if request is not None else None
+        self._run.show(phase, problem, has_result=outcome is not None)
         if phase is not Phase.IDLE:
             return
-        ready = _("Correct a slice and apply again, or go on.") if has_result else _("Ready. Press Apply.")
+        ready = outcome.sentence if outcome is not None else _("Ready. Press Apply.")
         text = self._news or problem or ready
         if self._preparing is not None and not self._news:
             percent = round(100 * self._preparing)
@@ -328,13 +369,11 @@ class Panel:
 
     def _prepare(self) -> None:
         """Encode ahead, where the worker can start without asking the user anything."""
-        from MomentumSegLib import installation
-        from MomentumSegLib.settings import load_settings
-
         request = self._request()
-        if request is None or self.controller.phase.is_busy or self._model.problem():
+        if self._uses_prompts:
+            self._encoding.want(None)
             return
-        if not installation.is_ready(load_settings()):
+        if request is None or self.controller.phase.is_busy or self._model.problem() or not is_installed():
             return
         wanted = EncodingRequest(request.volume_id, request.plane, request.model, request.device)
         self._encoding.want(wanted, self._drawing.slice_on_screen())
@@ -352,8 +391,6 @@ class Panel:
 
     def apply(self) -> None:
         """Start a run; the first time, what the worker needs is offered for installation."""
-        from MomentumSegLib.installation_dialog import ensure_installed
-
         self.refresh()
         request, problem = self._request(), self._problem()
         if request is None or problem:
@@ -365,19 +402,31 @@ class Panel:
         shared_client()
         self._encoding.stop()
         try:
-            self.controller.apply(request)
+            if self._uses_prompts:
+                self._prompts.follow()
+            else:
+                self.controller.apply(request)
         except UserError as error:
             self.said(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=_("MomentumSeg"))
 
     def _apply_by_key(self) -> None:
-        if not self.controller.phase.is_busy:
+        if self._uses_prompts:
+            self._prompts.accept()
+        elif not self.controller.phase.is_busy:
             self._run.press()
+
+    def _go_to_suggested(self) -> None:
+        if self._uses_prompts:
+            self._prompts.go_to_least_sure()
+        else:
+            self._drawing.go_to_suggested()
 
     # What the controller tells (RunView)
 
     def phase_changed(self, phase: Phase) -> None:
         self._drawing.set_running(phase.is_busy)
+        self.ui.methodComboBox.enabled = not phase.is_busy
         if self._parameters is not None:
             self._show_run()
         else:

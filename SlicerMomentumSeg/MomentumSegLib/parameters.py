@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
 DEFAULT_MODEL = "lmsnet-general"
+DEFAULT_PROMPT_MODEL = "lite-medsam"
 AUTOMATIC_DEVICE = "auto"
 
 
@@ -45,7 +46,9 @@ class MomentumSegParameters:
         firstSlice, lastSlice: both included, in the volume's own indexing along the plane's slice axis.
         region: voxels outside this box are not segmented.
         supportVolume, supportSegmentation: another, already segmented scan that serves as example.
+        method: "few-shot" or "prompts"; each has its own model.
         device: a device of the worker, or "auto".
+        refine: prompts refine what the segment holds.
         uncertaintyOpacity: 0 to 1.
     """
 
@@ -55,6 +58,8 @@ class MomentumSegParameters:
     frames: Frames = Frames.CURRENT
     method: str = "few-shot"
     model: str = DEFAULT_MODEL
+    promptModel: str = DEFAULT_PROMPT_MODEL
+    refine: bool = False
     device: str = AUTOMATIC_DEVICE
     limitSlices: bool = False
     firstSlice: int = 0

@@ -29,6 +29,7 @@ _POINTS = "vtkMRMLMarkupsFiducialNode"
 _ROI = "vtkMRMLMarkupsROINode"
 _COLORS = {POSITIVE: (0.20, 0.85, 0.30), NEGATIVE: (0.95, 0.25, 0.20), BOX: (0.95, 0.80, 0.25)}
 _SUFFIX = {POSITIVE: "+", NEGATIVE: "-", BOX: "box"}
+_GLYPH_PERCENT = 2.5  # of the view
 _DESCRIPTION = re.compile(r"prompt (\d+)(?:, choice (\d+))?")
 
 
@@ -236,12 +237,11 @@ def _style(node: Any, kind: str) -> None:
     if kind == BOX:
         display.SetFillOpacity(0.05)
         return
-    # A plus and a minus sign: colours alone do not tell the two apart for everybody.
-    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Cross2D if kind == POSITIVE else _dash())
-
-
-def _dash() -> int:
-    return int(slicer.vtkMRMLMarkupsDisplayNode.Dash2D)
+    # Not told apart by colour alone: a plus sign, and a disk as on a stop sign.
+    glyphs = slicer.vtkMRMLMarkupsDisplayNode
+    display.SetGlyphType(glyphs.ThickCross2D if kind == POSITIVE else glyphs.Circle2D)
+    display.SetGlyphScale(_GLYPH_PERCENT)
+    display.SetActiveColor(*(0.5 + 0.5 * value for value in _COLORS[kind]))
 
 
 def begin_placing(scene: Any, node: Any, *, persistent: bool) -> None:

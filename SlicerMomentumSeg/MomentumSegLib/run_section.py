@@ -36,13 +36,14 @@ class RunSection:
         elif not self._phase.is_busy:
             self._on_apply()
 
-    def show(self, phase: Phase, problem: str, *, has_result: bool) -> None:
+    def show(self, phase: Phase, problem: str, *, has_result: bool, action: str = "", tip: str = "") -> None:
         """Show the state of the run.
 
         Args:
             phase: what the run is doing.
             problem: why Apply cannot work at the moment; empty: it can.
             has_result: whether the volume was segmented before.
+            action, tip: what the button says in place of Apply, and its tool tip.
         """
         self._phase = phase
         button = self.ui.applyButton
@@ -56,10 +57,10 @@ class RunSection:
             button.text, button.enabled = _("Writing the result ..."), False
             button.toolTip = _("The result is being written to the segmentation.")
         else:
-            button.text, button.enabled = _("Apply"), not problem
+            button.text, button.enabled = action or _("Apply"), not problem
             first, again = _("Segment the volume from the drawn slices"), _("Segment again with all drawn slices")
             ready = again if has_result else first
-            button.toolTip = problem or _("{action} (Ctrl+Enter)").format(action=ready)
+            button.toolTip = problem or tip or _("{action} (Ctrl+Enter)").format(action=ready)
         self.ui.progressBar.visible = phase.is_busy
 
     def show_progress(self, fraction: float, remaining_seconds: float | None) -> None:
