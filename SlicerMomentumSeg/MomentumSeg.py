@@ -50,7 +50,9 @@ class MomentumSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         from MomentumSegLib.panel import Panel
+        from MomentumSegLib.result_preview import remove_leftover_previews
 
+        remove_leftover_previews(slicer.mrmlScene)
         widget = slicer.util.loadUI(self.resourcePath("UI/MomentumSeg.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
@@ -79,6 +81,9 @@ class MomentumSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.scene_about_to_change()
 
     def onSceneChanged(self, caller, event) -> None:
+        from MomentumSegLib.result_preview import remove_leftover_previews
+
+        remove_leftover_previews(slicer.mrmlScene)
         self.panel.scene_changed()
 
     def onReload(self) -> None:

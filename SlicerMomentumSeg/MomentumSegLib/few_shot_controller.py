@@ -36,6 +36,8 @@ from MomentumSegLib.translation import tr as _
 from MomentumSegLib.volume_data import read_volume_geometry
 from MomentumSegLib.volume_sender import VolumeSender
 
+_ANY_DEVICE = "auto"
+
 
 class RunView(Protocol):
     """Whom the controller tells what happens; the panel is one."""
@@ -263,7 +265,9 @@ class FewShotController:
         if self._phase is Phase.STARTING:
             request = run.request
             self._enter(Phase.RUNNING)
-            text = _("Segmenting on {device} with {model} ...")
+            on_device = _("Segmenting on {device} with {model} ...")
+            # Before the first worker has said which devices there are, automatic is no device that one can name.
+            text = _("Segmenting with {model} ...") if request.device == _ANY_DEVICE else on_device
             self._view.said(
                 text.format(device=request.device_name or request.device, model=request.model_title or request.model)
             )

@@ -40,8 +40,15 @@ def new_overlay(scene: object, role: str, name: str, source: VolumeGeometry) -> 
 def set_overlay_voxels(node: object, voxels: np.ndarray, origin: tuple[int, int, int], source: VolumeGeometry) -> None:
     """Show (K, J, I) float32 voxels whose first is voxel (k, j, i) ``origin`` of a source volume.
 
-    The node goes under the source's transform, so that it moves with it. Voxels of the same shape are written in place.
+    The node goes under the source's transform, so that it moves with it.
     """
+    image = new_image(voxels.shape)
+    voxels_of(image)[...] = voxels
+    set_overlay_image(node, image, origin, source)
+
+
+def set_overlay_image(node: object, image: vtkImageData, origin: tuple[int, int, int], source: VolumeGeometry) -> None:
+    """Show an image whose first voxel is voxel (k, j, i) ``origin`` of a source volume; see `set_overlay_voxels`."""
     scene = node.GetScene()
     source_node = scene.GetNodeByID(source.node_id)
     node.SetAndObserveTransformNodeID(source_node.GetTransformNodeID() if source_node is not None else None)
@@ -50,21 +57,23 @@ def set_overlay_voxels(node: object, voxels: np.ndarray, origin: tuple[int, int,
     local = np.linalg.solve(linear_transform_to_world(node), source.ijk_to_ras) @ shift
     was_modifying = node.StartModify()
     node.SetIJKToRASMatrix(vtk_matrix(local))
-    image = node.GetImageData()
-    if image is not None and image.GetDimensions() == voxels.shape[::-1]:
-        shown = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(voxels.shape)
-        shown[...] = voxels
-        image.GetPointData().GetScalars().Modified()
-        image.Modified()
-    else:
-        node.SetAndObserveImageData(_image(voxels))
+    shown = node.GetImageData()
+    if shown is None:
+        node.SetAndObserveImageData(image)
+    else:  # the views go on with the image that they know; its voxels are taken over without a copy
+        shown.ShallowCopy(image)
+        shown.Modified()
     node.EndModify(was_modifying)
 
 
-def _image(voxels: np.ndarray) -> vtkImageData:
+def new_image(shape: tuple[int, int, int]) -> vtkImageData:
+    """A float32 image of (K, J, I) voxels, whose values are still to be set."""
     image = vtkImageData()
-    image.SetDimensions(*voxels.shape[::-1])
+    image.SetDimensions(*shape[::-1])
     image.AllocateScalars(VTK_FLOAT, 1)
-    # Straight into VTK's memory: a large overlay is copied once.
-    vtk_to_numpy(image.GetPointData().GetScalars()).reshape(voxels.shape)[...] = voxels
     return image
+
+
+def voxels_of(image: vtkImageData) -> np.ndarray:
+    """(K, J, I) view of an image's memory: a large overlay is copied once."""
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import qt
@@ -20,6 +20,8 @@ from MomentumSegLib.ticks import QtTicks
 from MomentumSegLib.translation import tr as _
 from MomentumSegLib.uncertainty_overlay import UncertaintyOverlay
 from MomentumSegLib.volume_data import read_volume_geometry
+
+_DONE = object()
 
 
 class ResultsSection:
@@ -41,7 +43,9 @@ class ResultsSection:
         self._outline = OutlineOnly(slicer.mrmlScene)
         self._is_shown = False
         self._shown_outcome: Outcome | None = None
-        self._first_look = FirstLook(slicer.mrmlScene, QtTicks())
+        self._opacity = 0.0
+        self._ticks = QtTicks()
+        self._first_look = FirstLook(slicer.mrmlScene, self._ticks)
         table = ui.resultsTable
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Segment"), _("Volume (ml)"), _("Uncertainty"), _("Drawn")])
@@ -129,11 +133,30 @@ class ResultsSection:
             self._outline.restore()
             self._is_shown = False
             return
-        self._is_shown = True
+        self._is_shown, self._opacity = True, opacity
         # A large overlay takes a moment, so it is made only for those who look at it.
         if outcome is not None and outcome is not self._shown_outcome and slices is not None:
-            self._overlay.update(slices.volume, outcome.uncertainty, outcome.uncertainty_origin)
             self._shown_outcome = outcome
+            overlay = self._overlay
+            pieces = overlay.update_in_pieces(slices.volume, outcome.uncertainty, outcome.uncertainty_origin)
+            self._ticks.later(lambda: self._update_overlay(overlay, outcome, pieces))
+            return
+        self._show_overlay(request, opacity)
+
+    def _update_overlay(self, overlay: UncertaintyOverlay, outcome: Outcome, pieces: Iterator[None]) -> None:
+        """Go one step further, as long as this overlay is still the one to show."""
+        if self._overlay is not overlay or self._shown_outcome is not outcome:
+            return
+        if slicer.mrmlScene.GetNodeByID(outcome.request.volume_id) is None:
+            return
+        if next(pieces, _DONE) is not _DONE:
+            self._ticks.later(lambda: self._update_overlay(overlay, outcome, pieces))
+        elif self._is_shown:
+            self._show_overlay(outcome.request, self._opacity)
+
+    def _show_overlay(self, request: FewShotRequest | None, opacity: float) -> None:
+        if self._overlay is None or self._overlay.node is None:
+            return
         if self._overlay.opacity != opacity or not self._overlay.is_visible:
             self._overlay.opacity = opacity
             self._overlay.show()

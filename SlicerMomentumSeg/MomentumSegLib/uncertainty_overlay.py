@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import slicer
 
-from MomentumSegLib.overlay_volume import find_overlay, new_overlay, set_overlay_voxels
+from MomentumSegLib.overlay_volume import find_overlay, new_image, new_overlay, set_overlay_image, voxels_of
 from MomentumSegLib.slice_foreground import hide_from_foreground, is_in_foreground, show_in_foreground
 from MomentumSegLib.volume_data import VolumeGeometry
 
@@ -18,6 +20,8 @@ _LOWEST_SHOWN = 0.05
 # Red, green and blue at equal steps from 0 to 1: dark to bright, so that it is read without colour vision too.
 _COLORS = np.array([(0.24, 0.07, 0.42), (0.47, 0.11, 0.43), (0.74, 0.22, 0.33), (0.93, 0.41, 0.15), (0.99, 1.0, 0.64)])
 _COLOR_COUNT = 256
+# Of so many voxels the memory is filled within some ten milliseconds, also on a slow computer.
+_PIECE_VOXELS = 1 << 20
 
 
 class UncertaintyOverlay:
@@ -67,14 +71,28 @@ class UncertaintyOverlay:
             uncertainty: (K, J, I) uint8 crop, 0 to 255 for 0 to 1; zero outside it.
             origin: (k, j, i) of its first voxel.
         """
+        for _ in self.update_in_pieces(volume, uncertainty, origin):
+            pass
+        return self.node
+
+    def update_in_pieces(
+        self, volume: VolumeGeometry, uncertainty: np.ndarray, origin: tuple[int, int, int]
+    ) -> Iterator[None]:
+        """As `update`, in steps that each take a few milliseconds; with the last one the overlay changes."""
+        if not uncertainty.size:
+            uncertainty, origin = np.zeros((1, 1, 1), dtype=np.uint8), (0, 0, 0)
+        image = new_image(uncertainty.shape)
+        voxels = voxels_of(image)
+        slices = max(1, _PIECE_VOXELS // uncertainty[0].size)
+        for first in range(0, len(uncertainty), slices):
+            part = slice(first, first + slices)
+            np.divide(uncertainty[part], np.float32(255), out=voxels[part])
+            yield
         node = self.node
         if node is None:
             node = new_overlay(self._scene, _ROLE, f"{volume.name} uncertainty", volume)
-        if not uncertainty.size:
-            uncertainty, origin = np.zeros((1, 1, 1), dtype=np.uint8), (0, 0, 0)
-        set_overlay_voxels(node, np.divide(uncertainty, np.float32(255), dtype=np.float32), origin, volume)
+        set_overlay_image(node, image, origin, volume)
         self._set_colors(node)
-        return node
 
     def show(self) -> None:
         """Show the overlay and its legend in all slice views; nothing where there is no overlay."""

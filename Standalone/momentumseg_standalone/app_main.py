@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if options.screenshot is not None:
+    if options.screenshot is not None or options.tutorial is not None:
         _choose_platform()
     try:
         return _run(options)
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="save a picture of the window and end")
     parser.add_argument("--demo", action="store_true", help="draw on one slice, apply, and show the result")
+    parser.add_argument("--tutorial", metavar="FOLDER", type=Path, help="save the pictures of the tutorial and end")
     parser.add_argument("--size", metavar="WxH", type=_size, default=(1400, 900), help="of the window, in pixels")
     parser.add_argument("--layout", metavar="NAME", default="", help="for example FourUpView or OneUpRedSliceView")
     parser.add_argument("--module-folder", metavar="FOLDER", type=Path, action="append", help=argparse.SUPPRESS)
@@ -61,18 +62,21 @@ def _run(options: argparse.Namespace) -> int:
     from momentumseg_standalone.errors import UserError
     from momentumseg_standalone.host import MODULE_FOLDER, start_host
 
-    picture = options.screenshot is not None
+    picture = options.screenshot is not None or options.tutorial is not None
     host = start_host(testing=picture, module_folders=[MODULE_FOLDER, *(options.module_folder or [])])
     try:
         _prepare(host, options)
         if options.demo:
             from momentumseg_standalone.demo import run_demo
 
-            run_demo(host, options.volume)
-        if picture:
+            run_demo(host, options.volume, say=_say)
+        if options.tutorial is not None:
+            from momentumseg_standalone.tutorial import Tutorial
+
+            Tutorial(host, options.tutorial, _say).run()
+        if options.screenshot is not None:
             save_picture(host, options.screenshot)
-            return 0
-        return int(_event_loop())
+        return 0 if picture else int(_event_loop())
     except UserError as error:
         _say(str(error))
         return _EXIT_USER

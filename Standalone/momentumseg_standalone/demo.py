@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from PySide6 import QtWidgets
 
 from momentumseg.errors import MomentumSegError
+from momentumseg_standalone.acting import PLANE_VIEWS, Waiting, draw_slice, settle, show_slice
 from momentumseg_standalone.errors import UserError
 from momentumseg_standalone.files.loading import add_volume
-from momentumseg_standalone.segment_editor.labelmaps import array_of
-from momentumseg_standalone.segment_editor.shapes import Mask
 
-_PATIENCE_SECONDS = 900
-_COLORS = ((0.90, 0.74, 0.35), (0.45, 0.75, 0.85))
-_PLANE_VIEWS = {"axial": "Red", "coronal": "Green", "sagittal": "Yellow"}
+_PATIENCE_SECONDS = 600.0  # for the segmentation; with two busy processor cores it takes two minutes
+_PREPARATION_SECONDS = 120.0  # for each step before it; the worker may have to import torch from a slow disk
+_OUTER_OPACITY, _AZIMUTH, _ZOOM = 0.35, 30, 1.6  # of the surfaces in the picture; degrees
 
 
-def run_demo(host: Any, path: Path | None) -> None:
-    """Segment a structure of a real volume from one slice, in the module's panel.
+def run_demo(host: Any, path: Path | None, *, say: Callable[[str], None] = lambda sentence: None) -> None:
+    """Segment a structure of a real volume from one slice, in the module's panel. It ends after some minutes at most.
 
     Args:
         host: shown, with the module MomentumSeg.
         path: of a volume that is already loaded; a blob in its middle slice is drawn. None: the volume of
             ``momentumseg demo``, whose ground truth of one slice is drawn.
+        say: is told what goes on, now and then.
 
     Raises:
         UserError: the volume cannot be had, or the run failed.
@@ -41,18 +39,20 @@ def run_demo(host: Any, path: Path | None) -> None:
         drawings, plane, index = _middle_blob(volume)
     ui = panel.ui
     ui.inputVolumeSelector.setCurrentNode(volume)
-    ui.planeComboBox.currentIndex = list(_PLANE_VIEWS).index(plane)
-    _wait(lambda: ui.outputSegmentationSelector.currentNode() is not None, "no segmentation was made", 20)
-    _draw(panel, volume, drawings, index, "kji".index({"axial": "k", "coronal": "j", "sagittal": "i"}[plane]))
-    _show_slice(host, volume, plane, index)
-    _wait(lambda: ui.applyButton.enabled, "Apply cannot be pressed", 60)
+    ui.planeComboBox.currentIndex = list(PLANE_VIEWS).index(plane)
+    wait = Waiting(ui, say)
+    wait.until(lambda: ui.outputSegmentationSelector.currentNode() is not None, _PREPARATION_SECONDS)
+    draw_slice(panel, volume, drawings, index, "kji".index({"axial": "k", "coronal": "j", "sagittal": "i"}[plane]))
+    show_slice(host, volume, plane, index)
+    wait.until(lambda: ui.applyButton.enabled, _PREPARATION_SECONDS)
     ui.applyButton.click()
-    _wait(lambda: panel.controller.phase.is_busy, ui.statusLabel.text or "the run did not start", 60)
-    _wait(lambda: not panel.controller.phase.is_busy, "it took too long", _PATIENCE_SECONDS)
+    wait.until(lambda: panel.controller.phase.is_busy, _PREPARATION_SECONDS)
+    wait.until(lambda: not panel.controller.phase.is_busy, _PATIENCE_SECONDS)
     segmentation = ui.outputSegmentationSelector.currentNode()
     if panel.controller.outcome(segmentation.GetID()) is None:
         raise UserError(f"The demo could not be finished: {ui.statusLabel.text}")
-    _show_result(host, segmentation)
+    settle(2.0)  # the surface is made a moment later
+    _look_inside(host, segmentation)
 
 
 def _demo_volume(host: Any) -> tuple[Any, dict[str, np.ndarray], str, int]:
@@ -90,56 +90,13 @@ def _middle_blob(volume: Any) -> tuple[dict[str, np.ndarray], str, int]:
     return {"structure": blob}, "axial", index
 
 
-def _draw(panel: Any, volume: Any, drawings: dict[str, np.ndarray], index: int, axis: int) -> None:
-    """One segment for each structure, drawn on one slice as with the brush: one undo step each."""
-    editor = panel.ui.segmentEditorWidget
-    for number, (name, truth) in enumerate(drawings.items()):
-        drawn = np.zeros_like(truth)
-        np.moveaxis(drawn, axis, 0)[index] = np.moveaxis(truth, axis, 0)[index]
-        segmentation = editor.segmentationNode().GetSegmentation()
-        empty = [segment for segment in segmentation.GetSegmentIDs() if segment == name]
-        segment_id = empty[0] if empty else segmentation.AddEmptySegment(name, name, _COLORS[number % len(_COLORS)])
-        editor.setCurrentSegmentID(segment_id)
-        effect = editor.effectByName("Paint")
-        k, j, i = (int(size) - 1 for size in drawn.shape)
-        effect._modify(Mask(drawn, (0, i, 0, j, 0, k)), "Add")
-    for segment_id in list(editor.segmentationNode().GetSegmentation().GetSegmentIDs()):
-        if segment_id not in drawings:
-            editor.segmentationNode().GetSegmentation().RemoveSegment(segment_id)
-
-
-def _show_slice(host: Any, volume: Any, plane: str, index: int) -> None:
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    size = volume.GetImageData().GetDimensions()
-    axis = {"axial": 2, "coronal": 1, "sagittal": 0}[plane]
-    ijk = [size[n] / 2 for n in range(3)]
-    ijk[axis] = index
-    ras = array_of(matrix) @ (*ijk, 1.0)
-    host.layout_manager.sliceWidget(_PLANE_VIEWS[plane]).mrmlSliceNode().JumpSliceByCentering(*ras[:3])
-
-
-def _show_result(host: Any, segmentation: Any) -> None:
-    """Surfaces in the 3D view, and no brush in the way."""
-    segmentation.CreateClosedSurfaceRepresentation()
-    _settle(1.0)
-    host.layout_manager.resetThreeDViews()
-    _settle(1.0)
-
-
-def _wait(condition: Any, failure: str, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise UserError(f"The demo could not be finished: {failure}.")
-        _settle(0.05)
-
-
-def _settle(seconds: float) -> None:
-    """Let events, and the threads that read from the worker, run for a while."""
-    end = time.monotonic() + seconds
-    while True:
-        QtWidgets.QApplication.processEvents()
-        if time.monotonic() >= end:
-            return
-        time.sleep(0.01)
+def _look_inside(host: Any, segmentation: Any) -> None:
+    """Of several structures the outer ones are seen through, and the 3D view is filled."""
+    display, ids = segmentation.GetDisplayNode(), list(segmentation.GetSegmentation().GetSegmentIDs())
+    for segment_id in ids[1:]:
+        display.SetSegmentOpacity3D(segment_id, _OUTER_OPACITY)
+    camera = host.layout_manager.threeDWidget(0).threeDView().cameraNode()
+    camera.GetCamera().Azimuth(_AZIMUTH)
+    camera.GetCamera().Zoom(_ZOOM)
+    camera.ResetClippingRange()
+    settle(1.0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
@@ -86,7 +88,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self._edit_actions = self._add_menu("&Edit", self._edit_entries())
         edit_tools = self.addToolBar("Edit")
         edit_tools.setObjectName("EditToolBar")
-        edit_tools.addActions(self._edit_actions)
+        edit_tools.addActions([action for action in self._edit_actions if not action.icon.isNull()])
         self._add_layout_menu()
         self._add_menu("&Help", (("About MomentumSeg", "", None, self._show_about),))
 
@@ -95,6 +97,7 @@ class MainWindow(QtWidgets.QMainWindow):
         return (
             ("Load volume…", "open", keys.Open, self._files.choose_volume),
             ("Load DICOM folder…", "dicom", None, self._files.choose_dicom_folder),
+            ("Load sample: generated abdomen", "", None, self._load_sample),
             ("Load segmentation…", "", None, self._files.choose_segmentation),
             ("Load scene…", "", None, self._files.choose_scene),
             ("Save segmentation…", "save", keys.Save, self._files.choose_where_to_save_segmentation),
@@ -108,6 +111,7 @@ class MainWindow(QtWidgets.QMainWindow):
         return (
             ("Undo", "undo", keys.Undo, lambda: self._with_editor("undo")),
             ("Redo", "redo", keys.Redo, lambda: self._with_editor("redo")),
+            ("Settings…", "", keys.Preferences, self._show_settings),
         )
 
     def _add_menu(self, title: str, entries: Entries) -> list[QtGui.QAction]:
@@ -147,6 +151,39 @@ class MainWindow(QtWidgets.QMainWindow):
             if editor.isVisible():
                 getattr(editor, method)()
                 return
+
+    def _load_sample(self) -> None:
+        """What 3D Slicer's Sample Data offers of the module without network."""
+        if self._has_module():
+            from MomentumSegLib.sample_data import load_phantom
+
+            load_phantom()
+
+    def _show_settings(self) -> None:
+        """The page that the module has in 3D Slicer's settings, in a dialog of its own."""
+        if not self._has_module():
+            return
+        from MomentumSegLib.settings_panel import SettingsPanel
+
+        page = SettingsPanel()
+        dialog = QtWidgets.QDialog(self)
+        dialog.setObjectName("SettingsDialog")
+        dialog.setWindowTitle("Settings")
+        layout = QtWidgets.QVBoxLayout(dialog)
+        layout.addWidget(page.widget)
+        buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(dialog.reject)
+        layout.addWidget(buttons)
+        dialog.finished.connect(lambda _: dialog.deleteLater())
+        dialog._page = page  # answers the page's buttons
+        dialog.open()
+
+    def _has_module(self) -> bool:
+        """Whether the module that samples and settings belong to is loaded; says so, if not."""
+        if importlib.util.find_spec("MomentumSegLib") is not None:
+            return True
+        slicer.util.errorDisplay(f"The module MomentumSeg is not loaded: start {APPLICATION_NAME} with its modules.")
+        return False
 
     def _show_about(self) -> None:
         QtWidgets.QMessageBox.about(
