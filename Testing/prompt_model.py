@@ -40,6 +40,8 @@ class BrightnessNetwork(torch.nn.Module):
         return functional.pixel_unshuffle(images[:, :1], CELL)
 
     def decode(self, embedding: Tensor, *, points=None, labels=None, boxes=None, masks=None, multimask=False):
+        if boxes is not None and len(boxes) > 1:
+            return self._several(embedding, boxes)
         self.questions.append({"points": points, "labels": labels, "boxes": boxes, "masks": masks})
         image = functional.pixel_shuffle(embedding, CELL)[0, 0]
         reference = self._brightness(image, points, labels, boxes, masks)
@@ -51,6 +53,10 @@ class BrightnessNetwork(torch.nn.Module):
             logits.append(mask)
             scores.append(0.95 - tolerance if bool((mask > 0).any()) else 0.0)
         return MaskPrediction(torch.stack(logits)[None], torch.tensor(scores)[None])
+
+    def _several(self, embedding: Tensor, boxes: Tensor) -> MaskPrediction:
+        answers = [self.decode(embedding, boxes=box[None]) for box in boxes]
+        return MaskPrediction(torch.cat([one.logits for one in answers]), torch.cat([one.iou for one in answers]))
 
     @staticmethod
     def _brightness(image, points, labels, boxes, masks) -> Tensor:

@@ -99,7 +99,7 @@ def test_finished_cases_are_kept(a_data_folder: Path, a_prompt_model, tmp_path: 
     assert again.scores == first.scores
     content = json.loads(output.read_text())
     assert content["summary"][BOX]["dice"]["patients"]["count"] == 2
-    assert content["settings"]["follow_config"]["between"] == "blend"
+    assert content["settings"]["follow_config"]["between"] == "iou"
     table = output.with_suffix(".md").read_text()
     assert "| box |" in table
     assert "2 patients" in table

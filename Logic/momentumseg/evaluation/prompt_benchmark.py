@@ -178,12 +178,14 @@ def _independent(options: PromptBenchmarkOptions) -> list[Measure]:
     """SAM ViT-B with random weights here and in `transformers`, alternately; nothing when that is not installed."""
     if find_spec("transformers") is None:
         return []
-    from transformers import SamConfig, SamModel, SamVisionConfig
+    from transformers import SamConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
     size = options.equal_size
     torch.manual_seed(0)
-    theirs: Any = SamModel(SamConfig(vision_config=SamVisionConfig(image_size=size).to_dict())).eval()
     ours = sam_vit_b(size).eval()
+    vision = SamVisionConfig(image_size=size).to_dict()
+    prompts = SamPromptEncoderConfig(image_size=size, image_embedding_size=ours.embedding_size).to_dict()
+    theirs: Any = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts)).eval()
     image, box = torch.rand(1, 3, size, size), torch.tensor([[0.2, 0.2, 0.6, 0.6]]) * size
     embedding = torch.rand(1, 256, ours.embedding_size, ours.embedding_size)
 

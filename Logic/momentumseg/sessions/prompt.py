@@ -316,7 +316,7 @@ class PromptSession:
             return state.prediction
         self._decoder.check(state.prompts, slices, index)
         with self._encoder.requested():
-            prediction = self._decoder.predict(slices, index, state.prompts, state.mask_logits)
+            prediction = self._decoder.predict(slices, index, state.prompts, state.before)
         with self._lock:
             target.answer(index, state, prediction)
         return prediction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from momentumseg.errors import InputError
 from momentumseg.networks.sam.sam import SamNetwork
+from momentumseg.sessions.clicks_as_boxes import Answers, BoxSearch, Clicks
 from momentumseg.sessions.feature_encoder import FeatureEncoder, feature_batch
 from momentumseg.sessions.prompt_objects import (
     BoxPrompt,
@@ -54,6 +55,9 @@ class PromptModel(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]: ...
+
+    @property
+    def experimental(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,10 @@ class PromptDecoder:
         """Whether the model takes "points", "negative points", "boxes", "mask" or makes "multimask"."""
         return capability in self._model.capabilities
 
+    def was_trained_for(self, capability: str) -> bool:
+        """Whether it also does well with that; what it only takes makes masks worse (measured, see Docs/prompts.md)."""
+        return self.can(capability) and capability not in self._model.experimental
+
     def check(self, prompts: Sequence[Prompt], slices: PromptSlices, slice_index: int) -> None:
         """Refuse prompts that the model cannot take, that contradict each other, or that lie on an empty image.
 
@@ -161,30 +169,31 @@ class PromptDecoder:
         slices: PromptSlices,
         slice_index: int,
         prompts: Sequence[Prompt],
-        mask_logits: np.ndarray | None = None,
+        before: Candidate | None = None,
     ) -> SlicePrediction:
         """Mask of prompts that `check` has passed.
 
         Several boxes are parts of one object: each is segmented by itself, with the points in it and all points
         that mark what does not belong to it, and the parts are joined. A single click with nothing else is ambiguous
         (SAM, Kirillov et al. 2023, section 3): all candidates are returned, and the one with the best predicted IoU
-        is chosen.
+        is chosen. Networks that were not trained on clicks are asked with boxes, see `clicks_as_boxes`.
 
         Args:
-            mask_logits: low-resolution logits of the object so far; used when the model takes masks.
+            before: the object so far; a mask prompt for models that were trained for that.
         """
         embedding = self._embedding(slices, slice_index)
-        boxes, points, mask_logits = self._unfolded(slices, prompts, mask_logits)
+        boxes, points, before = self._unfolded(slices, prompts, before)
         if len(boxes) > 1:
             parts = [
-                self._candidates(slices, embedding, _points_in(points, box, boxes), box, None, multimask=False)[0]
+                self._candidates(slices, embedding, _points_in(points, box, boxes), box, None, False)[0]
                 for box in boxes
             ]
             candidates = [_joined(parts)]
         else:
-            ambiguous = len(points) == 1 and not boxes and mask_logits is None and self.can("multimask")
+            ambiguous = len(points) == 1 and not boxes and before is None and self.can("multimask")
             box = boxes[0] if boxes else None
-            candidates = self._candidates(slices, embedding, points, box, mask_logits, multimask=ambiguous)
+            candidates = self._candidates(slices, embedding, points, box, before, ambiguous)
+            candidates = candidates if ambiguous else candidates[:1]
         wanted = (points[0].choice or 0) if len(candidates) > 1 else 0
         chosen = candidates[min(wanted, len(candidates) - 1)]
         return SlicePrediction(slice_index, slices.to_slice(chosen.low_resolution), chosen, tuple(candidates))
@@ -193,17 +202,16 @@ class PromptDecoder:
         return feature_batch(self._encoder.features(slices, [slice_index]), self._device).float()
 
     def _unfolded(
-        self, slices: PromptSlices, prompts: Sequence[Prompt], mask_logits: np.ndarray | None
-    ) -> tuple[list[BoxPrompt], list[PointPrompt], np.ndarray | None]:
-        """(boxes, points, mask prompt); a mask to refine gives a box, and a mask prompt if the model takes one."""
+        self, slices: PromptSlices, prompts: Sequence[Prompt], before: Candidate | None
+    ) -> tuple[list[BoxPrompt], list[PointPrompt], Candidate | None]:
+        """(boxes, points, the object so far); a mask to refine gives a box, and is the object so far."""
         boxes, points = boxes_of(prompts), points_of(prompts)
         masks = [prompt.mask for prompt in prompts if isinstance(prompt, MaskPrompt)]
         if masks:
             if not boxes:
                 boxes = [BoxPrompt.around(masks[-1], _MASK_BOX_MARGIN).clipped(slices.slice_shape)]
-            if mask_logits is None:
-                mask_logits = slices.to_logits(masks[-1])
-        return boxes, points, mask_logits if self.can("mask") else None
+            before = before or Candidate(slices.to_logits(masks[-1]), 1.0)
+        return boxes, points, before
 
     def _candidates(
         self,
@@ -211,38 +219,48 @@ class PromptDecoder:
         embedding: Tensor,
         points: Sequence[PointPrompt],
         box: BoxPrompt | None,
-        mask_logits: np.ndarray | None,
-        *,
+        before: Candidate | None,
         multimask: bool,
     ) -> list[Candidate]:
         """Candidates of one set of prompts, the best first."""
-        arguments = self._arguments(slices, points, box, mask_logits)
+        box_pixels = None if box is None else _box_pixels(slices, box)
+        if not points or self.was_trained_for("points"):
+            clicks = _clicks(slices, points) if points else None
+            mask = before.low_resolution if before is not None and self.was_trained_for("mask") else None
+            logits, scores = self._ask(embedding, box_pixels, clicks, mask, multimask)
+            order = np.argsort(-scores, kind="stable")
+            return [Candidate(logits[index].copy(), float(scores[index])) for index in order]
+        search = BoxSearch(
+            lambda several: self._ask(embedding, several),
+            lambda one, clicks: self._ask(embedding, one, clicks),
+            self._model.network.image_size,
+        )
+        known = None if before is None else (before.low_resolution, before.predicted_iou)
+        found = search.answers(_clicks(slices, points), box_pixels, known)
+        return [Candidate(logits, score) for logits, score in found]
+
+    def _ask(
+        self,
+        embedding: Tensor,
+        boxes: np.ndarray | None,
+        clicks: Clicks | None = None,
+        mask_logits: np.ndarray | None = None,
+        multimask: bool = False,
+    ) -> Answers:
+        """All masks of one question, or the masks of N boxes ``(N, 4)``."""
+        arguments: dict[str, Tensor | None] = dict.fromkeys(("points", "labels", "boxes", "masks"))
+        if boxes is not None:
+            arguments["boxes"] = self._tensor(boxes.reshape(-1, 4))
+        if clicks is not None:
+            arguments["points"] = self._tensor(clicks.points)[None]
+            arguments["labels"] = torch.from_numpy(clicks.inside.astype(np.int64))[None].to(self._device)
+        if mask_logits is not None:
+            arguments["masks"] = self._tensor(mask_logits)[None, None]
         with torch.inference_mode():
             output = self._model.network.decode(embedding, **arguments, multimask=multimask)
-        logits, scores = output.logits[0].float().cpu().numpy(), output.iou[0].float().cpu().numpy()
-        order = np.argsort(-scores, kind="stable")
-        return [Candidate(logits[index].copy(), float(np.clip(scores[index], 0.0, 1.0))) for index in order]
-
-    def _arguments(
-        self,
-        slices: PromptSlices,
-        points: Sequence[PointPrompt],
-        box: BoxPrompt | None,
-        mask_logits: np.ndarray | None,
-    ) -> Mapping[str, Tensor | None]:
-        """What `SamNetwork.decode` takes, for one set of prompts."""
-        found: dict[str, Tensor | None] = dict.fromkeys(("points", "labels", "boxes", "masks"))
-        if points:
-            places = slices.to_network(np.array([(point.x, point.y) for point in points]))
-            found["points"] = self._tensor(places)[None]
-            found["labels"] = torch.tensor([[int(point.positive) for point in points]], device=self._device)
-        if box is not None:
-            corners = slices.to_network(np.array([(box.x0, box.y0), (box.x1, box.y1)]))
-            low, high = corners.min(axis=0), corners.max(axis=0)  # upright pictures may be flipped
-            found["boxes"] = self._tensor(np.concatenate([low, high]))[None]
-        if mask_logits is not None:
-            found["masks"] = self._tensor(mask_logits)[None, None]
-        return found
+        logits = output.logits.float().cpu().numpy()
+        scores = output.iou.float().cpu().numpy().clip(0.0, 1.0)
+        return logits.reshape(-1, *logits.shape[-2:]), scores.reshape(-1)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self._device)
@@ -257,6 +275,18 @@ def embedding_identity(model: PromptModel) -> str:
     """What an embedding depends on besides the volume: the encoder's weights and the preprocessing."""
     preprocessing = hashlib.sha256(repr(model.preprocessing).encode()).hexdigest()[:16]
     return f"{model.embedding_sha256}:{preprocessing}"
+
+
+def _clicks(slices: PromptSlices, points: Sequence[PointPrompt]) -> Clicks:
+    """Points in network pixels."""
+    places = slices.to_network(np.array([(point.x, point.y) for point in points]))
+    return Clicks(np.asarray(places, dtype=np.float64), np.array([point.positive for point in points]))
+
+
+def _box_pixels(slices: PromptSlices, box: BoxPrompt) -> np.ndarray:
+    """A box in network pixels; its corners may change places, because upright pictures are turned."""
+    corners = slices.to_network(np.array([(box.x0, box.y0), (box.x1, box.y1)]))
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)]).astype(np.float64)
 
 
 def _points_in(points: Sequence[PointPrompt], box: BoxPrompt, boxes: Sequence[BoxPrompt]) -> list[PointPrompt]:

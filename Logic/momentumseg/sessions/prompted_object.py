@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from momentumseg.errors import InputError
-from momentumseg.sessions.prompt_decoder import SlicePrediction
+from momentumseg.sessions.prompt_decoder import Candidate, SlicePrediction
 from momentumseg.sessions.prompt_objects import MaskPrompt, PointPrompt, Prompt
 
 
@@ -18,19 +16,19 @@ class SliceState:
 
     Attributes:
         prompts: in the order in which they were given; never empty.
-        mask_logits: low-resolution logits of the mask before the last prompts; part of the next question.
+        before: the mask before the last prompts; part of the next question.
         prediction: the answer, None before it was asked for.
     """
 
     prompts: tuple[Prompt, ...]
-    mask_logits: np.ndarray | None = field(default=None, repr=False)
+    before: Candidate | None = field(default=None, repr=False)
     prediction: SlicePrediction | None = field(default=None, repr=False)
 
     def with_prompt(self, prompt: Prompt) -> SliceState:
         """One prompt more; the mask so far becomes part of the question, unless the prompt brings its own."""
         if isinstance(prompt, MaskPrompt):
             return SliceState((*self.prompts, prompt))
-        known = self.prediction.low_resolution if self.prediction is not None else self.mask_logits
+        known = self.prediction.chosen if self.prediction is not None else self.before
         return SliceState((*self.prompts, prompt), known)
 
 
@@ -106,7 +104,7 @@ class PromptedObject:
             raise InputError(f"The prompts on slice {slice_index} have one meaning only: there is nothing to choose.")
         if not 0 <= choice < offered:
             raise InputError(f"There is no mask {choice} to choose on slice {slice_index}: take 0 to {offered - 1}.")
-        self._chains[slice_index][-1] = SliceState((replace(point, choice=choice),), state.mask_logits)
+        self._chains[slice_index][-1] = SliceState((replace(point, choice=choice),), state.before)
 
     def keep_common(self, slice_index: int, prompts: Sequence[Prompt]) -> int:
         """Take prompts of a slice back until the rest begins ``prompts``; returns how many are left."""
