@@ -186,7 +186,7 @@ def _outcome(
     next_slice = values.get("next_slice")
     seconds = float(values.get("seconds") or 0.0)
     text = (
-        _("Done in {seconds} s{volumes}. Look through the slices; correct one that is wrong and apply again.")
+        _("Done in {seconds} s{volumes}. Correct a slice that is wrong and apply again.")
         if written.changed
         else _("Done in {seconds} s; the result is the same as before.")
     )

@@ -79,13 +79,16 @@ class SliceGeometry:
 
     def index_in_view(self, slice_node: object) -> int | None:
         """Slice at the middle of a slice view; None when the view is not along the slices or outside them."""
-        slice_to_ras = array_of(slice_node.GetSliceToRAS())
-        if abs(slice_to_ras[:3, 2] @ self.normal) < _PARALLEL:
-            return None
-        return self.index_at(slice_to_ras[:3, 3])
+        return self.index_at(array_of(slice_node.GetSliceToRAS())[:3, 3]) if self.is_along(slice_node) else None
+
+    def is_along(self, slice_node: object) -> bool:
+        """Whether a slice view is along the slices, roughly."""
+        return bool(abs(array_of(slice_node.GetSliceToRAS())[:3, 2] @ self.normal) >= _PARALLEL)
 
     def show(self, scene: object, slice_index: int, mask: np.ndarray | None = None) -> None:
-        """Move every slice view of a scene through a slice; across it, through the middle of ``mask`` (rows, columns).
+        """Move the slice views of a scene through a slice; those across it, through the middle of ``mask``.
+
+        Without a mask, (rows, columns) of the slice, the views across it stay where the user has them.
 
         Raises `UserError` when there is no such slice.
         """
@@ -94,7 +97,8 @@ class SliceGeometry:
         middle = None if mask is None or not mask.any() else tuple(np.argwhere(mask).mean(axis=0))
         ras = self.ras_of(slice_index, middle)
         for slice_node in nodes_of_class(scene, "vtkMRMLSliceNode"):
-            slice_node.JumpSliceByOffsetting(*ras)
+            if middle is not None or self.is_along(slice_node):
+                slice_node.JumpSliceByOffsetting(*ras)
 
 
 def patient_axes(ijk_to_ras: np.ndarray) -> tuple[int, int, int]:

@@ -14,11 +14,13 @@ from PySide6 import QtCore, QtWidgets
 from momentumseg_standalone.acting import Waiting, draw_slice, settle, show_slice
 from momentumseg_standalone.errors import UserError
 from momentumseg_standalone.files.saving import written_whole
+from momentumseg_standalone.segment_editor.shapes import Mask
 
 _ORGANS = {1: "liver", 4: "left kidney"}
-_FIRST_SLICE, _OTHER_SEED = 21, 21
+_FIRST_SLICE, _SECOND_SLICE = 24, 14  # middle of the liver, and near its lower end
+_OTHER_SEED = 21
 _PATIENCE_SECONDS = 300.0
-_COLORS = 192  # of a picture's palette: a quarter of the size, and nobody sees it
+_COLORS = 256  # of a picture's palette: half of the size, and nobody sees it
 
 
 class Tutorial:
@@ -111,17 +113,13 @@ class Tutorial:
     def _show_uncertainty(self, shown: bool) -> None:
         self._ui.showUncertaintyCheckBox.checked = shown
         if shown:
-            self._ui.suggestSliceButton.click()
+            show_slice(self._host, self._ui.inputVolumeSelector.currentNode(), "axial", _SECOND_SLICE)
         settle(1.5)
 
     def _correct(self) -> None:
-        """Paint what is missing on the suggested slice, erase what is too much."""
-        panel, ui = self._panel, self._ui
-        index = panel.controller.outcome(ui.outputSegmentationSelector.currentNode().GetID()).next_slice
+        """Paint what is missing on a second slice, erase what is too much."""
+        ui, index = self._ui, _SECOND_SLICE
         volume, node = ui.inputVolumeSelector.currentNode(), ui.outputSegmentationSelector.currentNode()
-        show_slice(self._host, volume, "axial", index)
-        from momentumseg_standalone.segment_editor.shapes import Mask
-
         k, j, i = (size - 1 for size in self._truth.shape)
         for label, name in _ORGANS.items():
             segment_id = node.GetSegmentation().GetSegmentIdBySegmentName(name)
@@ -156,7 +154,7 @@ class Tutorial:
         from MomentumSegLib.settings_panel import SettingsPanel
 
         page = SettingsPanel()
-        page.widget.resize(560, 460)
+        page.widget.resize(560, 280)
         page.widget.show()
         settle(0.5)
         self._save(page.widget, "settings")
@@ -176,5 +174,7 @@ class Tutorial:
         picture = Image.open(io.BytesIO(bytes(data.data()))).convert("RGB")
         self._folder.mkdir(parents=True, exist_ok=True)
         with written_whole(self._folder / f"tutorial-{name}.png") as temporary:
-            picture.quantize(_COLORS, dither=Image.Dither.NONE).save(temporary, "PNG", optimize=True)
+            picture.quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                temporary, "PNG", optimize=True
+            )
         self._say(f"tutorial-{name}.png")

@@ -47,6 +47,8 @@ def use_settings(the_module: Module) -> Iterator[Callable[..., None]]:
 
 def is_one_sentence(text: str) -> bool:
     """Whether a text can be read by a user: one sentence or two, no traceback, no name of a class."""
+    text = re.sub(r" \(The volume is being prepared: \d+ %\)$", "", text)
+    text = re.sub(r"(?<=Its last words were: ).+", "quoted.", text)
     return text.endswith(".") and "Traceback" not in text and "\n" not in text and not re.search(r"\w+Error\b", text)
 
 

@@ -110,6 +110,9 @@ def test_going_to_a_drawing_crosses_it_in_the_other_views(a_scene_with_slice_vie
     slices.show(a_scene_with_slice_views, 4, mask)
     middle = np.array([6.0, 2.0, 8.0])
     assert [_distance(view, middle) for view in _views(a_scene_with_slice_views)] == pytest.approx([0, 0, 0])
+    slices.show(a_scene_with_slice_views, 2)  # where nothing is drawn, the other views stay on what was looked at
+    middle = np.array([6.0, 2.0, 4.0])
+    assert [_distance(view, middle) for view in _views(a_scene_with_slice_views)] == pytest.approx([0, 0, 0])
 
 
 def test_a_slice_that_does_not_exist_is_refused(a_scene_with_slice_views) -> None:
