@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -178,14 +179,15 @@ def _independent(options: PromptBenchmarkOptions) -> list[Measure]:
     """SAM ViT-B with random weights here and in `transformers`, alternately; nothing when that is not installed."""
     if find_spec("transformers") is None:
         return []
-    from transformers import SamConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
-
+    transformers: Any = import_module("transformers")  # optional, and not known to a type checker without it
     size = options.equal_size
     torch.manual_seed(0)
     ours = sam_vit_b(size).eval()
-    vision = SamVisionConfig(image_size=size).to_dict()
-    prompts = SamPromptEncoderConfig(image_size=size, image_embedding_size=ours.embedding_size).to_dict()
-    theirs: Any = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts)).eval()
+    config = transformers.SamConfig(
+        vision_config={"image_size": size},
+        prompt_encoder_config={"image_size": size, "image_embedding_size": ours.embedding_size},
+    )
+    theirs = transformers.SamModel(config).eval()
     image, box = torch.rand(1, 3, size, size), torch.tensor([[0.2, 0.2, 0.6, 0.6]]) * size
     embedding = torch.rand(1, 256, ours.embedding_size, ours.embedding_size)
 
