@@ -9,6 +9,7 @@ import slicer
 
 EDITOR_TAG = "MomentumSeg"
 _CLASS = "vtkMRMLSegmentEditorNode"
+_INITIALIZED = "MomentumSeg.Initialized"
 # What drawing needs. All of 3D Slicer's effects, with their options, would fill the panel; the Segment Editor has them.
 _EFFECTS = ("Paint", "Draw", "Erase", "Level tracing", "Threshold", "Scissors", "Islands", "Smoothing")
 
@@ -19,8 +20,10 @@ def segment_editor_node(scene: Any) -> Any:
     if node is None:
         node = slicer.vtkMRMLSegmentEditorNode()
         node.SetSingletonTag(EDITOR_TAG)
-        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
         node = scene.AddNode(node)
+    if not node.GetAttribute(_INITIALIZED):  # new, or reset to 3D Slicer's defaults, which closing a scene does
+        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+        node.SetAttribute(_INITIALIZED, "1")
     return node
 
 

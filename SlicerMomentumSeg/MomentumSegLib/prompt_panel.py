@@ -30,7 +30,7 @@ from MomentumSegLib.prompt_nodes import (
     unplaced_sentence,
 )
 from MomentumSegLib.prompt_request import Answer, Followed, PromptRequest
-from MomentumSegLib.prompt_scribbles import owner_of, scribble_segment
+from MomentumSegLib.prompt_scribbles import is_inside, owner_of, scribble_segment
 from MomentumSegLib.prompt_section import Actions, PromptSection
 from MomentumSegLib.prompt_writing import OnWritten
 from MomentumSegLib.run_section import RunSection
@@ -337,8 +337,8 @@ class PromptPanel:
         editor = self.ui.segmentEditorWidget
         chosen, segmentation = editor.currentSegmentID(), editor.segmentationNode()
         if not tool and chosen and segmentation is not None and owner_of(segmentation, chosen) != chosen:
-            helper = scribble_segment(segmentation, owner_of(segmentation, chosen), inside=True)
-            tool = prompt_section.SCRIBBLE_INSIDE if helper == chosen else prompt_section.SCRIBBLE_OUTSIDE
+            inside = is_inside(segmentation, chosen)
+            tool = prompt_section.SCRIBBLE_INSIDE if inside else prompt_section.SCRIBBLE_OUTSIDE
         self._section.show_tool(tool)
 
     def _mouse_mode_changed(self, caller: Any, event: str) -> None:

@@ -42,6 +42,12 @@ def owner_of(segmentation_node: Any, segment_id: str) -> str:
     return segment_tag(segment, _OWNER_TAG)
 
 
+def is_inside(segmentation_node: Any, segment_id: str) -> bool:
+    """Whether a segment holds scribbles inside of another one."""
+    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+    return segment is not None and segment_tag(segment, SCRIBBLE_TAG) == _INSIDE
+
+
 def read_scribbles(segmentation_node: Any, segment_id: str, volume: VolumeGeometry) -> list[tuple[bool, Crop]]:
     """Painted voxels of a segment's scribbles, each with whether they are inside."""
     segmentation, found = segmentation_node.GetSegmentation(), []
@@ -51,7 +57,7 @@ def read_scribbles(segmentation_node: Any, segment_id: str, volume: VolumeGeomet
         except UserError:
             continue  # outside of the volume: painted on another one
         if crop.voxels.size:
-            found.append((segment_tag(segmentation.GetSegment(helper), SCRIBBLE_TAG) == _INSIDE, crop))
+            found.append((is_inside(segmentation_node, helper), crop))
     return found
 
 
