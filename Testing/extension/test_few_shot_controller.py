@@ -199,7 +199,7 @@ def test_result_is_written_once_and_drawn_slices_stay(a_drawn_setting):
     assert (row.segment, row.voxels, row.mean_uncertainty, row.drawn_slices) == ("Liver", 120, 0.25, 1)
     assert row.volume_ml == pytest.approx(120 * 0.016)
     assert find_results_table(a_drawn_setting.segmentation).GetNumberOfRows() == 1
-    assert a_drawn_setting.view.sentences[-1].startswith("Done in 0.5 s.")
+    assert a_drawn_setting.view.sentences[-1].startswith("Done in 0.5 s: Liver 1.9 ml.")
 
 
 def test_corrected_slice_is_added_to_the_supports(a_drawn_setting):
