@@ -59,4 +59,5 @@ class FirstLook:
         node = self._scene.GetNodeByID(segmentation_id)
         if node is None or not node.CreateClosedSurfaceRepresentation():
             return
-        self._ticks.later(slicer.util.resetThreeDViews)
+        if slicer.app.layoutManager() is not None:  # there is none without a window
+            self._ticks.later(slicer.util.resetThreeDViews)
