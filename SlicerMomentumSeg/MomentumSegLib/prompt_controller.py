@@ -316,9 +316,16 @@ class PromptController:
             self._view.said(str(error))
             return False
         self.update(request, self._slice_on_screen)
-        self._ticks.later(lambda: self._writer.finish_surface(request.segmentation_id))
-        self._view.said(_accepted_sentence(sorted(masks)))
+        sentence = _accepted_sentence(sorted(masks))
+        self._view.said(sentence)
+        self._ticks.later(lambda: self._finish_surface(request, sentence))
         return True
+
+    def _finish_surface(self, request: PromptRequest, sentence: str) -> None:
+        """Bring the surface up to date; its change is no reason to forget what was said."""
+        self._writer.finish_surface(request.segmentation_id)
+        if self._question is None and not self.phase.is_busy:
+            self._view.said(sentence)
 
     def take_back(self) -> bool:
         """Take the point or box that was given last out of the scene."""

@@ -185,9 +185,16 @@ class PromptFollower:
             if written is None:
                 self._fail(run, "user", problem)
         if written is not None:
-            self._ticks.later(lambda: self._writer.finish_surface(run.request.segmentation_id))
-            self._end(run, " ".join([written.sentence, *written.warnings]))
+            sentence = " ".join([written.sentence, *written.warnings])
+            self._ticks.later(lambda: self._finish(run, sentence))
+            self._end(run, sentence)
             self._view.followed(written)
+
+    def _finish(self, run: _Run, sentence: str) -> None:
+        """Bring the surface up to date; its change is no reason to forget what was said."""
+        self._writer.finish_surface(run.request.segmentation_id)
+        if self._run is None:
+            self._view.said(sentence)
 
     def _failure(self, run: _Run, failure: Failure) -> None:
         if self._run is not run:

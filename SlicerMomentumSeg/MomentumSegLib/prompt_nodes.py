@@ -30,6 +30,7 @@ _ROI = "vtkMRMLMarkupsROINode"
 _COLORS = {POSITIVE: (0.20, 0.85, 0.30), NEGATIVE: (0.95, 0.25, 0.20), BOX: (0.95, 0.80, 0.25)}
 _SUFFIX = {POSITIVE: "+", NEGATIVE: "-", BOX: "box"}
 _GLYPH_PERCENT = 2.5  # of the view
+_HANDLE_PERCENT = 1.0
 _DESCRIPTION = re.compile(r"prompt (\d+)(?:, choice (\d+))?")
 
 
@@ -236,6 +237,7 @@ def _style(node: Any, kind: str) -> None:
     display.SetPointLabelsVisibility(False)
     if kind == BOX:
         display.SetFillOpacity(0.05)
+        display.SetInteractionHandleScale(_HANDLE_PERCENT)
         return
     # Not told apart by colour alone: a plus sign, and a disk as on a stop sign.
     glyphs = slicer.vtkMRMLMarkupsDisplayNode

@@ -134,7 +134,8 @@ def _state(prompts: SlicePrompts | None, answer: Answer | None, is_asking: bool)
         return _("No prompt on this slice.")
     given = _given(prompts)
     if answer is None:
-        return _("{given}. Computing the mask ...").format(given=given) if is_asking else f"{given}."
+        text = _("{given}. Computing the mask ...") if is_asking else _("{given}; nothing new to accept.")
+        return text.format(given=given[:1].upper() + given[1:])
     text = _("Slice {index}: {given}. Predicted IoU {iou}.").format(
         index=answer.slice_index, given=given, iou=f"{answer.predicted_iou:.2f}"
     )
