@@ -93,6 +93,7 @@ class PromptPanel:
         self.ui = ui
         self._around = around
         self._is_shown = False
+        self._is_installed = False
         self._request: PromptRequest | None = None
         self._problem = ""
         self._next_slice: int | None = None
@@ -198,7 +199,8 @@ class PromptPanel:
             self._observe_views()
         self._request = self._of(request, refine)
         self._problem = problem or ("" if self._request is not None else _("Add a segment first."))
-        usable = self._request if not self._problem and self._around.is_installed() else None
+        self._is_installed = self._around.is_installed()  # asked once a refresh: it reads many small files
+        usable = self._request if not self._problem and self._is_installed else None
         self.controller.update(usable, self._around.slice_on_screen())
         self._show_section()
         self._show_tool()
@@ -265,7 +267,7 @@ class PromptPanel:
 
     def _prepare(self) -> None:
         """Have the slices around the one in view encoded; those with prompts are asked for anyway."""
-        if not self._is_shown or self._problem or self.controller.phase.is_busy or not self._around.is_installed():
+        if not self._is_shown or self._problem or self.controller.phase.is_busy or not self._is_installed:
             return
         self._encoding.want(self._request, self._around.slice_on_screen())
         self._show_section()
