@@ -16,7 +16,7 @@ from momentumseg_standalone.files.loading import add_volume
 
 _PATIENCE_SECONDS = 600.0  # for the segmentation; with two busy processor cores it takes two minutes
 _PREPARATION_SECONDS = 120.0  # for each step before it; the worker may have to import torch from a slow disk
-_OUTER_OPACITY, _AZIMUTH, _NEARER = 0.35, 30, 1.5  # of the surfaces in the picture; degrees
+_OUTER_OPACITY, _AZIMUTH = 0.35, 30  # of the surfaces in the picture; degrees
 
 
 def run_demo(host: Any, path: Path | None, *, say: Callable[[str], None] = lambda sentence: None) -> None:
@@ -91,12 +91,11 @@ def _middle_blob(volume: Any) -> tuple[dict[str, np.ndarray], str, int]:
 
 
 def _look_inside(host: Any, segmentation: Any) -> None:
-    """Of several structures the outer ones are seen through, and the 3D view is filled."""
+    """Of several structures the outer ones are seen through, from a little beside."""
     display, ids = segmentation.GetDisplayNode(), list(segmentation.GetSegmentation().GetSegmentIDs())
     for segment_id in ids[1:]:
         display.SetSegmentOpacity3D(segment_id, _OUTER_OPACITY)
     camera = host.layout_manager.threeDWidget(0).threeDView().cameraNode()
     camera.GetCamera().Azimuth(_AZIMUTH)
-    camera.GetCamera().Dolly(_NEARER)
     camera.ResetClippingRange()
     settle(1.0)
