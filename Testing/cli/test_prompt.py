@@ -62,7 +62,8 @@ def test_a_box_becomes_the_structure_in_the_volume(prompt, a_drawn_case: DrawnCa
     assert (answer.json["plane"], answer.json["ends"][0]["label"]) == ("axial", 1)
     uncertainty = read_volume(unsure).array
     assert 0.2 < uncertainty.max() <= 1
-    np.testing.assert_allclose(read_labelmap(a_drawn_case.folder / "mask.nrrd").ijk_to_ras, a_drawn_case.image.ijk_to_ras)
+    written = read_labelmap(a_drawn_case.folder / "mask.nrrd")
+    np.testing.assert_allclose(written.ijk_to_ras, a_drawn_case.image.ijk_to_ras)
 
 
 def test_words_say_why_it_ended_and_what_to_do_next(prompt, a_drawn_case: DrawnCase) -> None:

@@ -26,7 +26,7 @@ def next_click(prediction: np.ndarray | None, reference: np.ndarray) -> PointPro
     inside, outside = _largest_part(missed), _largest_part(wrong)
     if not inside.any() and not outside.any():
         return None
-    positive = np.count_nonzero(inside) >= np.count_nonzero(outside)
+    positive = bool(np.count_nonzero(inside) >= np.count_nonzero(outside))
     row, column = _centre(inside if positive else outside)
     return PointPrompt(float(column), float(row), positive)
 

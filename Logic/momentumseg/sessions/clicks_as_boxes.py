@@ -192,4 +192,4 @@ def _area(box: np.ndarray) -> float:
 def _is_same(first: np.ndarray, second: np.ndarray) -> bool:
     one, other = first > 0, second > 0
     union = np.count_nonzero(one | other)
-    return union == 0 or np.count_nonzero(one & other) / union > _SAME
+    return bool(union == 0 or np.count_nonzero(one & other) / union > _SAME)
