@@ -29,6 +29,7 @@ from MomentumSegLib.interfaces import Client, Failure, Job, UndoStack
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.result_preview import ResultPreview
 from MomentumSegLib.scene_watch import SceneWatch
+from MomentumSegLib.segmentation_output import Written
 from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import Ticks
@@ -130,6 +131,11 @@ class FewShotController:
         """Let a slice count as drawn no longer. Raises `UserError`."""
         volume = read_volume_geometry(self._scene.GetNodeByID(request.volume_id))
         self._tracker(request.segmentation_id).remove(volume, request.plane, slice_index)
+
+    def remember_result(self, request: Any, slices: SliceGeometry, written: Written) -> None:
+        """Count what another method wrote as a result, not as drawn. Raises `UserError`."""
+        tracker = self._tracker(request.segmentation_id)
+        tracker.remember_result(slices.volume, written.before, written.after, request.plane)
 
     def _tracker(self, segmentation_id: str) -> DrawnSlices:
         node = self._scene.GetNodeByID(segmentation_id)

@@ -115,6 +115,7 @@ class Panel:
             phase_changed=self.phase_changed,
             is_installed=is_installed,
             install=lambda: ensure_installed(self._widget.window()),
+            on_followed=self.controller.remember_result,
         )
         self._prompts = PromptPanel(ui, self._widget, self._client, self._ticks, self.controller.sender, around)
         window = slicer.util.mainWindow() or self._widget

@@ -24,7 +24,7 @@ from MomentumSegLib.prompt_reading import ReadPrompts, mask_prompts, read_prompt
 from MomentumSegLib.prompt_request import LABEL, Answer, PromptRequest
 from MomentumSegLib.prompt_scribbles import read_scribbles, remove_scribbles
 from MomentumSegLib.prompt_view import PromptView
-from MomentumSegLib.prompt_writing import OnWritten, PromptWriter
+from MomentumSegLib.prompt_writing import OnFollowed, PromptWriter
 from MomentumSegLib.scene_watch import SceneWatch
 from MomentumSegLib.segment_voxels import Crop
 from MomentumSegLib.slice_geometry import SliceGeometry
@@ -56,7 +56,7 @@ class PromptController:
         sender: gives volumes to the worker.
         undo: keeps the undo state before a segment is written; None: nothing to undo.
         editor_node: returns the vtkMRMLSegmentEditorNode whose masking is obeyed, or None.
-        on_written: called after a segment was written.
+        on_followed: called after a followed segment was written.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PromptController:
         *,
         undo: UndoStack | None = None,
         editor_node: Callable[[], Any] = lambda: None,
-        on_written: OnWritten | None = None,
+        on_followed: OnFollowed | None = None,
     ) -> None:
         self._scene = scene
         self._client = client
@@ -78,7 +78,7 @@ class PromptController:
         self._sender = sender
         self.nodes = PromptNodes(scene, self._markups_changed)
         self._preview = PromptPreview(scene)
-        self._writer = PromptWriter(scene, undo, editor_node, on_written)
+        self._writer = PromptWriter(scene, undo, editor_node, on_followed)
         self._follower = PromptFollower(
             scene, client, ticks, view, sender, self._writer, self._preview, self._follow_ended
         )

@@ -32,7 +32,7 @@ from MomentumSegLib.prompt_nodes import (
 from MomentumSegLib.prompt_request import Answer, Followed, PromptRequest
 from MomentumSegLib.prompt_scribbles import is_inside, owner_of, scribble_segment
 from MomentumSegLib.prompt_section import Actions, PromptSection
-from MomentumSegLib.prompt_writing import OnWritten
+from MomentumSegLib.prompt_writing import OnFollowed
 from MomentumSegLib.run_section import RunSection
 from MomentumSegLib.scene_watch import weakly
 from MomentumSegLib.shortcuts import Shortcuts
@@ -61,7 +61,7 @@ class Surroundings:
         phase_changed: a run began or ended.
         is_installed: returns whether the worker can start without asking the user anything.
         install: offers what is missing; returns whether it is there now.
-        on_written: is told what was written into a segment.
+        on_followed: is told what was written into a segment that was followed.
     """
 
     run: RunSection
@@ -72,7 +72,7 @@ class Surroundings:
     phase_changed: Callable[[Phase], None]
     is_installed: Callable[[], bool]
     install: Callable[[], bool]
-    on_written: OnWritten | None = None
+    on_followed: OnFollowed | None = None
 
 
 class PromptPanel:
@@ -107,7 +107,7 @@ class PromptPanel:
             sender,
             undo=ui.segmentEditorWidget,
             editor_node=lambda: segment_editor_node(slicer.mrmlScene),
-            on_written=around.on_written,
+            on_followed=around.on_followed,
         )
         actions = Actions(
             tool=self.use_tool,

@@ -30,7 +30,7 @@ _ACCEPTED_TAG = "MomentumSeg.AcceptedPrompts"
 # Undo goes back so many states.
 _REMEMBERED = 11
 
-OnWritten = Callable[[PromptRequest, SliceGeometry, Written], None]
+OnFollowed = Callable[[PromptRequest, SliceGeometry, Written], None]
 
 
 @dataclass(eq=False)
@@ -51,7 +51,7 @@ class PromptWriter:
         scene: the MRML scene.
         undo: keeps the undo state before a change; None: nothing to undo.
         editor_node: returns the segment editor node whose masking and overwrite mode are obeyed, or None.
-        on_written: called after a segment was written.
+        on_followed: called after a followed segment was written: it is a result, while an accepted mask is as drawn.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class PromptWriter:
         scene: Any,
         undo: UndoStack | None,
         editor_node: Callable[[], Any],
-        on_written: OnWritten | None = None,
+        on_followed: OnFollowed | None = None,
     ) -> None:
         self._scene = scene
         self._undo = undo
         self._editor_node = editor_node
-        self._on_written = on_written
+        self._on_followed = on_followed
         self._bases: dict[tuple[str, ...], _Base] = {}
 
     def forget(self) -> None:
@@ -122,7 +122,10 @@ class PromptWriter:
             region = (ends[0], ends[1], ends[2])
         elif base.voxels.size:
             found = _union(base, found)
-        return self._write(request, slices, found, region, (), dict(keys))
+        written = self._write(request, slices, found, region, (), dict(keys))
+        if self._on_followed is not None:
+            self._on_followed(request, slices, written)
+        return written
 
     def accepted(self, request: PromptRequest) -> dict[int, str]:
         """Keys of the prompts whose masks are in the segment, by slice."""
@@ -169,8 +172,6 @@ class PromptWriter:
         plane = {request.plane: {str(index): key for index, key in accepted.items()}}
         others = json.loads(segment_tag(segment, _ACCEPTED_TAG) or "{}")
         segment.SetTag(_ACCEPTED_TAG, json.dumps({**others, **plane}, sort_keys=True))
-        if self._on_written is not None:
-            self._on_written(request, slices, written)
         return written
 
     def _remember(self, request: PromptRequest, written: Written) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from module_in_host import IJK_TO_RAS, MIDDLE, SHAPE, Module, Mouse, add_volume, pixel_of, segment_array, settle
 
+from MomentumSegLib.few_shot_request import FewShotRequest
+
 WORKER = Path(__file__).with_name("prompt_worker.py")
 
 
@@ -234,6 +236,8 @@ def test_following_finds_the_organ_in_one_undo_step(a_module):
     assert a_module.status.startswith("Followed through slices"), a_module.status
     assert overlap(a_module.voxels(), the_organ()) > 0.85
     assert a_module.previews() == []
+    few_shot = FewShotRequest(a_module.volume.GetID(), a_module.segmentation.GetID(), "axial", "none", "cpu")
+    assert a_module.panel.controller.drawn(few_shot).rows == ()  # a result, not drawn by hand
     a_module.ui.segmentEditorWidget.undo()
     a_module.rest()
     assert not a_module.voxels().any()
