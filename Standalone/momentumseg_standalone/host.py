@@ -59,6 +59,7 @@ class Host:
         self.window._panel._leave()
         self.module_manager._unload_all()
         self.window.close()
+        self.window.setObjectName("")  # `slicer.util.mainWindow()` must not find it any more
         self.window._release()
         self.layout_manager._release()
         self.core.scene.Clear(True)

@@ -134,7 +134,7 @@ def test_a_deleted_volume_is_not_unchanged(a_scene) -> None:
 
 
 def test_copying_in_pieces_starts_again_when_voxels_change_meanwhile(a_scene, monkeypatch) -> None:
-    monkeypatch.setattr("MomentumSegLib.volume_data._PIECE", 1)
+    monkeypatch.setitem(copy_in_pieces.__globals__, "_PIECE", 1)  # by name it would be a reloaded module's
     node = add_volume(a_scene, _voxels(), oblique())
     steps = copy_in_pieces(node)
     assert [next(steps), next(steps)] == [None, None]
@@ -146,7 +146,7 @@ def test_copying_in_pieces_starts_again_when_voxels_change_meanwhile(a_scene, mo
 
 
 def test_copying_in_pieces_says_when_the_volume_vanishes(a_scene, monkeypatch) -> None:
-    monkeypatch.setattr("MomentumSegLib.volume_data._PIECE", 1)
+    monkeypatch.setitem(copy_in_pieces.__globals__, "_PIECE", 1)
     node = add_volume(a_scene, _voxels(), oblique())
     steps = copy_in_pieces(node)
     next(steps)
