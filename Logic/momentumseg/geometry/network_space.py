@@ -30,7 +30,7 @@ ACQUISITION = "acquisition"
 
 # Per plane: (patient axis, whether network order follows the RAS axis) of slices, rows and columns.
 # Patient axes: 0 left-right, 1 posterior-anterior, 2 inferior-superior.
-_ORDER = {
+PLANE_ORDER = {
     "axial": ((2, True), (1, False), (0, False)),
     "coronal": ((1, False), (2, False), (0, False)),
     "sagittal": ((0, False), (2, False), (1, False)),
@@ -73,13 +73,13 @@ class NetworkSpace:
         Raises `InputError` for an unknown plane or size, `GeometryError` for a matrix that is no geometry.
         """
         matrix = checked_ijk_to_ras(ijk_to_ras)
-        shape = _checked_shape(shape)
+        shape = checked_shape(shape)
         _check_window(size, pixel_spacing)
         axes = patient_axes(matrix)
         spacing = spacing_of(matrix)[::-1]  # by (K, J, I) axis
-        plane = _named_plane(plane, axes, shape, spacing)
+        plane = named_plane(plane, axes, shape, spacing)
         (slices, slices_flipped), (row, row_flipped), (column, column_flipped) = (
-            (axes[patient].axis, axes[patient].increases != follows_ras) for patient, follows_ras in _ORDER[plane]
+            (axes[patient].axis, axes[patient].increases != follows_ras) for patient, follows_ras in PLANE_ORDER[plane]
         )
         covering = max(shape[row] * spacing[row], shape[column] * spacing[column]) / size
         pixel_spacing = float(pixel_spacing or covering)
@@ -280,7 +280,7 @@ def _take_nearest(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> n
     return taken
 
 
-def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+def checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"A volume of shape {tuple(shape)} has no slices; give 3 dimensions of at least one voxel.")
     k, j, i = (int(count) for count in shape)
@@ -294,7 +294,7 @@ def _check_window(size: int, pixel_spacing: float | None) -> None:
         raise InputError(f"The pixel spacing is {pixel_spacing} mm; give a positive number.")
 
 
-def _named_plane(
+def named_plane(
     plane: str, axes: tuple[PatientAxis, ...], shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> str:
     """The plane's name, with ``acquisition`` resolved."""
