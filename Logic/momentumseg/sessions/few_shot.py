@@ -32,7 +32,8 @@ from momentumseg.sessions.labelmap_supports import labels_at_voxels_of, labels_o
 from momentumseg.sessions.ranges import checked_box, checked_slice_range
 from momentumseg.sessions.support_summaries import SupportSummaries
 from momentumseg.sessions.supports import Assignment, Support, assign_supports, make_support
-from momentumseg.sessions.volume_slices import VolumeSlices, identity_of
+from momentumseg.sessions.volume_slices import VolumeSlices
+from momentumseg.volumes.identity import identity_of
 from momentumseg.volumes.volume import Volume
 
 

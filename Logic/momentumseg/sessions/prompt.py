@@ -29,12 +29,12 @@ from momentumseg.sessions.follow_result import FollowedSlice, FollowResult, OnFo
 from momentumseg.sessions.nearest_first import NearestFirst
 from momentumseg.sessions.prompt_decoder import PromptDecoder, PromptModel, SlicePrediction, embedding_identity
 from momentumseg.sessions.prompt_objects import BoxPrompt, MaskPrompt, Prompt, checked_prompt
-from momentumseg.sessions.prompt_slices import PromptSlices
 from momentumseg.sessions.prompted_object import PromptedObject
 from momentumseg.sessions.propagation import FollowConfig, FollowRun
 from momentumseg.sessions.ranges import checked_box, checked_slice_range
 from momentumseg.sessions.supports import LARGEST_LABEL
 from momentumseg.transforms.prompt_preprocessing import IntensityWindow
+from momentumseg.transforms.prompt_slices import PromptSlices
 from momentumseg.volumes.volume import Volume
 
 # Slices on both sides of the one that is looked at, which are encoded ahead.

@@ -25,8 +25,8 @@ from momentumseg.sessions.prompt_objects import (
     check_no_contradiction,
     points_of,
 )
-from momentumseg.sessions.prompt_slices import PromptSlices
 from momentumseg.transforms.prompt_preprocessing import PromptPreprocessing
+from momentumseg.transforms.prompt_slices import PromptSlices
 from momentumseg.weights.cards import ModelCard
 
 # Logit of what is certainly outside, at least: a probability below 1/1000.
@@ -284,9 +284,7 @@ def _clicks(slices: PromptSlices, points: Sequence[PointPrompt]) -> Clicks:
 
 
 def _box_pixels(slices: PromptSlices, box: BoxPrompt) -> np.ndarray:
-    """A box in network pixels; its corners may change places, because upright pictures are turned."""
-    corners = slices.to_network(np.array([(box.x0, box.y0), (box.x1, box.y1)]))
-    return np.concatenate([corners.min(axis=0), corners.max(axis=0)]).astype(np.float64)
+    return slices.box_to_network(np.array([(box.x0, box.y0), (box.x1, box.y1)]))
 
 
 def _points_in(points: Sequence[PointPrompt], box: BoxPrompt, boxes: Sequence[BoxPrompt]) -> list[PointPrompt]:

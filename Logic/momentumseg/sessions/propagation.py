@@ -22,7 +22,7 @@ from momentumseg.sessions.few_shot_result import Box
 from momentumseg.sessions.follow_result import FollowedEnds, FollowedSlice, FollowResult, OnFollowed, Source
 from momentumseg.sessions.prompt_decoder import Candidate, PromptDecoder, SlicePrediction
 from momentumseg.sessions.prompt_objects import BoxPrompt
-from momentumseg.sessions.prompt_slices import PromptSlices
+from momentumseg.transforms.prompt_slices import PromptSlices
 
 Between = Literal["blend", "nearest", "iou"]
 _BETWEEN = ("blend", "nearest", "iou")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from momentumseg.geometry.network_space import NetworkSpace
 from momentumseg.transforms.intensity import IntensityNormalization
 from momentumseg.transforms.slices import SliceContext, slices_to_images
+from momentumseg.volumes.identity import identity_of
 from momentumseg.volumes.volume import Volume
 
 
@@ -54,15 +53,6 @@ class VolumeSlices:
         last = self.space.slice_count - 1
         neighbours = np.stack([self.image(min(max(index, 0), last)) for index in (s - 1, s, s + 1)])
         return slices_to_images(neighbours, [1], self._context)[0]
-
-
-def identity_of(volume: Volume) -> str:
-    """sha256 of the voxels and their geometry, read slice by slice."""
-    digest = hashlib.sha256(repr((volume.shape, volume.array.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(volume.ijk_to_ras).tobytes())
-    for voxels in volume.array:
-        digest.update(np.ascontiguousarray(voxels).data)
-    return digest.hexdigest()
 
 
 def _is_finite(array: np.ndarray) -> bool:

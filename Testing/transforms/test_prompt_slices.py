@@ -9,8 +9,8 @@ import pytest
 
 from momentumseg.errors import InputError
 from momentumseg.geometry.network_space import PLANES
-from momentumseg.sessions.prompt_slices import PromptSlices
 from momentumseg.transforms.prompt_preprocessing import IntensityWindow, PromptPreprocessing
+from momentumseg.transforms.prompt_slices import PromptSlices
 from momentumseg.volumes.volume import Volume
 
 SIZE = 64

@@ -16,9 +16,9 @@ from scipy import ndimage
 
 from momentumseg.errors import InputError
 from momentumseg.geometry.network_space import NetworkSpace
-from momentumseg.sessions.volume_slices import identity_of
 from momentumseg.transforms.prompt_preprocessing import IntensityWindow, PromptPreprocessing, SliceTransform
 from momentumseg.volumes.checks import checked_intensities
+from momentumseg.volumes.identity import identity_of
 from momentumseg.volumes.volume import Volume
 
 # Logit of a mask that is given as a prompt: about as far as the networks' own logits reach.
@@ -127,6 +127,14 @@ class PromptSlices:
         x = columns.count - 1 - places[:, 0] if columns.flipped else places[:, 0]
         y = rows.count - 1 - places[:, 1] if rows.flipped else places[:, 1]
         return self._transform.to_network(np.stack([x, y], axis=1))
+
+    def box_to_network(self, corners: np.ndarray) -> np.ndarray:
+        """Box ``(4,)`` in network pixels, first corner before the last, of two corners ``(2, 2)`` on a slice.
+
+        Which corner is the first may change, because upright pictures are turned.
+        """
+        places = self.to_network(corners)
+        return np.concatenate([places.min(axis=0), places.max(axis=0)]).astype(np.float64)
 
     def to_logits(self, mask: np.ndarray) -> np.ndarray:
         """Low-resolution logits ``(4h, 4h)``, float32, of a mask (rows, columns) on a slice: a mask prompt.
