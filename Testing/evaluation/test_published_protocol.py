@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from momentumseg.errors import InputError
-from momentumseg.evaluation.datasets import discover_cases
 from momentumseg.evaluation.feature_bank import EncodedCase, FeatureBank
 from momentumseg.evaluation.models import EvaluatedModel, FoldModels
 from momentumseg.evaluation.published_protocol import PublishedOptions, run_published_protocol
+from momentumseg.io.datasets import discover_cases
 from momentumseg.networks.few_shot import upsample_probability
 
 QUICK = PublishedOptions(tolerance_mm=None, consistency=False)

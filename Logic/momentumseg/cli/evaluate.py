@@ -214,7 +214,7 @@ def _case_names(data: Path, text: str | None) -> list[str] | None:
     if text is None:
         return None
     if text.isdecimal():
-        from momentumseg.evaluation.datasets import labelled_cases
+        from momentumseg.io.datasets import labelled_cases
 
         return [case.name for case in labelled_cases(data)[: int(text)]]
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -231,6 +231,6 @@ def _fractions(text: str) -> tuple[float, float]:
 
 
 def _label_names(text: str | None) -> dict[int, str] | None:
-    from momentumseg.evaluation.datasets import parse_label_names
+    from momentumseg.io.datasets import parse_label_names
 
     return None if text is None else parse_label_names(text)

@@ -15,7 +15,7 @@ from momentumseg.cli.options import DeviceOption, checked_device
 
 if TYPE_CHECKING:
     from momentumseg.training.few_shot_run import RunOptions
-    from momentumseg.training.few_shot_trainer import TrainingProgress
+    from momentumseg.training.progress import TrainingProgress
 
 
 def train(
@@ -99,8 +99,8 @@ def _is_first_process() -> bool:
 def _images(data: Path, wanted: list[str] | None, fold: int | None) -> dict[str, Path]:
     """Images to train on by case name."""
     from momentumseg.errors import InputError
-    from momentumseg.evaluation.datasets import discover_cases, labelled_cases, select_cases
     from momentumseg.evaluation.folds import FOLD_COUNT, training_indices
+    from momentumseg.io.datasets import discover_cases, labelled_cases, select_cases
 
     if fold is None:
         cases = select_cases(discover_cases(data), wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from momentumseg.errors import GeometryError, InputError
-from momentumseg.evaluation.datasets import Case
+from momentumseg.io.datasets import Case
 from momentumseg.io.read import read_labelmap, read_volume
 from momentumseg.volumes.checks import checked_intensities
 from momentumseg.volumes.volume import Volume

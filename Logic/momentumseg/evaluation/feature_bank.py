@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from momentumseg.evaluation.case_reading import read_case
-from momentumseg.evaluation.datasets import Case
+from momentumseg.io.datasets import Case
 from momentumseg.networks.few_shot import FewShotNetwork, SupportSummary
 from momentumseg.sessions.volume_slices import VolumeSlices
 from momentumseg.transforms.slices import SliceContext

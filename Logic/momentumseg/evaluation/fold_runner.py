@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from momentumseg.errors import InputError
-from momentumseg.evaluation.datasets import Case, dataset_label_names
 from momentumseg.evaluation.models import EvaluatedModel, FoldModels, check_unseen
 from momentumseg.evaluation.report import FoldResult, Progress, current_command, fingerprint_of, resumable_fold
+from momentumseg.io.datasets import Case, dataset_label_names
 
 WITHOUT_FOLDS = -1
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from momentumseg.errors import InputError
 from momentumseg.evaluation.case_reading import read_case
-from momentumseg.evaluation.datasets import Case, labelled_cases, select_cases
 from momentumseg.evaluation.fold_runner import names_of_labels
 from momentumseg.evaluation.folds import spread_slices
 from momentumseg.evaluation.metrics import Confusion, surface_dice, volume_ml
@@ -35,6 +34,7 @@ from momentumseg.evaluation.prompt_report import (
 )
 from momentumseg.evaluation.report import FoldResult, Progress, current_command, fingerprint_of, resumable_fold
 from momentumseg.evaluation.simulated_prompts import click_until
+from momentumseg.io.datasets import Case, labelled_cases, select_cases
 from momentumseg.sessions.prompt import PromptSession
 from momentumseg.sessions.prompt_decoder import PromptModel, SlicePrediction
 from momentumseg.sessions.prompt_objects import BoxPrompt, Prompt

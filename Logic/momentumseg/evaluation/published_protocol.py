@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from momentumseg.errors import InputError
-from momentumseg.evaluation.datasets import Case, labelled_cases, natural_key, select_cases
 from momentumseg.evaluation.feature_bank import EncodedCase, FeatureBank
 from momentumseg.evaluation.fold_runner import (
     RunOptions,
@@ -32,6 +31,7 @@ from momentumseg.evaluation.models import EvaluatedModel, FoldModels
 from momentumseg.evaluation.published_report import CONSISTENT, PLAIN, PublishedReport
 from momentumseg.evaluation.report import Progress
 from momentumseg.inference.volume_consistency import part_count
+from momentumseg.io.datasets import Case, labelled_cases, natural_key, select_cases
 from momentumseg.networks.few_shot import upsample_probability
 from momentumseg.sessions.consistency import refinement_of
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from momentumseg.errors import InputError
 from momentumseg.evaluation.case_reading import read_case
-from momentumseg.evaluation.datasets import Case, labelled_cases, select_cases
 from momentumseg.evaluation.fold_runner import (
     WITHOUT_FOLDS,
     RunOptions,
@@ -32,6 +31,7 @@ from momentumseg.evaluation.metrics import Confusion, mask_score
 from momentumseg.evaluation.models import EvaluatedModel, FoldModels
 from momentumseg.evaluation.report import Progress
 from momentumseg.evaluation.users_report import INTERPOLATION, NETWORK, NETWORK_WITH_CONSISTENCY, UsersReport
+from momentumseg.io.datasets import Case, labelled_cases, select_cases
 from momentumseg.sessions.few_shot import FewShotSession
 from momentumseg.volumes.volume import Volume
 
