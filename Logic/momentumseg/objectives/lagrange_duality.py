@@ -81,16 +81,25 @@ class LagrangeDualityLoss(nn.Module):
         self.weight_limit = weight_limit
         self.multipliers = DualAscent(classes - 1, 0 if weight_limit is None else 1, step)
 
-    def forward(self, logits: Tensor, reference: Tensor, parameters: Iterable[Tensor] = ()) -> DualityLoss:
+    def forward(
+        self, logits: Tensor, reference: Tensor, parameters: Iterable[Tensor] = (), trusted: Tensor | None = None
+    ) -> DualityLoss:
         """Loss of logits ``(B, classes, *S)`` against a reference of the same shape that sums to one over classes.
 
         Args:
             parameters: what the limit of the weights is about; not asked without a limit.
+            trusted: voxels ``(B, *S)`` whose reference cross-entropy and Dice believe, default all; the constraint is
+                about the whole image.
         """
         logits, reference = logits.float(), reference.detach().float()
         probabilities = torch.softmax(logits, dim=1)
-        entropy = functional.cross_entropy(logits, reference)
-        dice = self._dice(probabilities[:, 1:], reference[:, 1:])
+        if trusted is None:
+            entropy = functional.cross_entropy(logits, reference)
+            dice = self._dice(probabilities[:, 1:], reference[:, 1:])
+        else:
+            believed = trusted[:, None].float()
+            entropy = functional.cross_entropy(logits, reference * believed)
+            dice = self._dice(probabilities[:, 1:] * believed, reference[:, 1:] * believed)
         equality = _fractions(probabilities) - _fractions(reference)
         inequality = self._inequality(parameters)
         loss = self.cross_entropy * entropy + self.dice * dice + self.multipliers(equality, inequality)
