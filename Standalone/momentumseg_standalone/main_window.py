@@ -32,6 +32,8 @@ _LAYOUTS = (
     ("Sagittal only", "SlicerLayoutOneUpYellowSliceView"),
     ("Coronal only", "SlicerLayoutOneUpGreenSliceView"),
     ("3D only", "SlicerLayoutOneUp3DView"),
+    ("Four-up with plot", "SlicerLayoutFourUpPlotView"),
+    ("Plot only", "SlicerLayoutOneUpPlotView"),
 )
 
 

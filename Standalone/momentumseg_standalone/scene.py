@@ -19,6 +19,7 @@ _MODULE_LOGICS = {
     "ViewControllers": "vtkSlicerViewControllersLogic",
     "Transforms": "vtkSlicerTransformLogic",
     "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
     "Texts": "vtkSlicerTextsLogic",
     "Markups": "vtkSlicerMarkupsLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",

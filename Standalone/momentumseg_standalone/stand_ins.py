@@ -11,6 +11,7 @@ from momentumseg_standalone.pythonqt.registry import register_widget_class
 from momentumseg_standalone.segment_editor.effect import qSlicerSegmentEditorAbstractEffect
 from momentumseg_standalone.segment_editor.widget import qMRMLSegmentEditorWidget
 from momentumseg_standalone.views.layout_manager import qSlicerLayoutManager
+from momentumseg_standalone.views.plot_widget import qMRMLPlotWidget
 from momentumseg_standalone.views.slice_view import qMRMLSliceView
 from momentumseg_standalone.views.slice_widget import qMRMLSliceWidget
 from momentumseg_standalone.views.three_d_view import qMRMLThreeDView
@@ -18,6 +19,7 @@ from momentumseg_standalone.views.three_d_widget import qMRMLThreeDWidget
 
 # A test holds each of them against the names of the real class.
 STAND_INS = {
+    "qMRMLPlotWidget": qMRMLPlotWidget,
     "qMRMLSegmentEditorWidget": qMRMLSegmentEditorWidget,
     "qMRMLSliceView": qMRMLSliceView,
     "qMRMLSliceWidget": qMRMLSliceWidget,

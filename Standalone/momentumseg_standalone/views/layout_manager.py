@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtWidgets
 from momentumseg_standalone.pythonqt.rules import stand_in
 from momentumseg_standalone.scene import SceneCore
 from momentumseg_standalone.views.layout_description import build_layout
+from momentumseg_standalone.views.plot_widget import qMRMLPlotWidget
 from momentumseg_standalone.views.slice_widget import make_slice_logic, qMRMLSliceWidget
 from momentumseg_standalone.views.three_d_widget import qMRMLThreeDWidget
 
@@ -36,6 +37,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._box.setContentsMargins(0, 0, 0, 0)
         self._slices: dict[str, qMRMLSliceWidget] = {}
         self._three_ds: dict[str, qMRMLThreeDWidget] = {}
+        self._plots: dict[str, qMRMLPlotWidget] = {}
         self._shown: list[str] = []
         self._arrangement = 0
         self._root: QtWidgets.QWidget | None = None
@@ -60,6 +62,8 @@ class qSlicerLayoutManager(QtCore.QObject):
     layout = QtCore.Property(int, lambda self: self._arrangement, setLayout)
     threeDViewCount = QtCore.Property(int, lambda self: len(self._three_ds))
 
+    plotViewCount = QtCore.Property(int, lambda self: len(self._plots))
+
     def sliceViewNames(self) -> tuple[str, ...]:
         return tuple(name for name in self._shown if name in self._slices)
 
@@ -70,6 +74,12 @@ class qSlicerLayoutManager(QtCore.QObject):
         if isinstance(which, str):
             return self._three_ds.get(which)
         widgets = list(self._three_ds.values())
+        return widgets[which] if 0 <= which < len(widgets) else None
+
+    def plotWidget(self, which: int | str) -> qMRMLPlotWidget | None:
+        if isinstance(which, str):
+            return self._plots.get(which)
+        widgets = list(self._plots.values())
         return widgets[which] if 0 <= which < len(widgets) else None
 
     def activeMRMLThreeDViewNode(self) -> Any:
@@ -100,7 +110,12 @@ class qSlicerLayoutManager(QtCore.QObject):
         (self.pauseRender if paused else self.resumeRender)()
 
     def _views(self) -> list[Any]:
-        return [widget.viewWidget() for widget in (*self._slices.values(), *self._three_ds.values())]
+        return [widget.viewWidget() for widget in self._widgets.values()]
+
+    @property
+    def _widgets(self) -> dict[str, QtWidgets.QWidget]:
+        """Widgets of all views by their layout names."""
+        return {**self._slices, **self._three_ds, **self._plots}
 
     def _rebuild(self, *_: Any) -> None:
         arrangement = self._node.GetViewArrangement()
@@ -108,7 +123,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         if arrangement == self._arrangement or not description:
             return
         self._arrangement, self._shown = arrangement, []
-        for widget in (*self._slices.values(), *self._three_ds.values()):
+        for widget in self._widgets.values():
             widget.setParent(None)  # the old splitters must not take the views with them
         if self._root is not None and self._root.parent() is not None:
             self._box.removeWidget(self._root)
@@ -117,7 +132,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         if self._root is not None:
             self._box.addWidget(self._root)
             for name in self._shown:
-                (self._slices.get(name) or self._three_ds[name]).show()
+                self._widgets[name].show()
         self.layoutChanged.emit(arrangement)
 
     def _view_of(self, class_name: str, tag: str) -> QtWidgets.QWidget | None:
@@ -125,6 +140,8 @@ class qSlicerLayoutManager(QtCore.QObject):
             widget = self._slices.get(tag) or self._make_slice(tag)
         elif class_name == "vtkMRMLViewNode":
             widget = self._three_ds.get(tag) or self._make_three_d(tag)
+        elif class_name == "vtkMRMLPlotViewNode":
+            widget = self._plots.get(tag) or self._make_plot(tag)
         else:
             return None
         self._shown.append(tag)
@@ -145,9 +162,15 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._three_ds[tag] = widget
         return widget
 
+    def _make_plot(self, tag: str) -> qMRMLPlotWidget:
+        widget = qMRMLPlotWidget(self._core.scene.GetSingletonNode(tag, "vtkMRMLPlotViewNode"))
+        widget._bar.maximizeRequested.connect(lambda: self._toggle_maximized(tag))
+        self._plots[tag] = widget
+        return widget
+
     def _toggle_maximized(self, tag: str) -> None:
         """Hide the other views, or show them again: the layout itself stays."""
-        others = [self._slices.get(name) or self._three_ds[name] for name in self._shown if name != tag]
+        others = [self._widgets[name] for name in self._shown if name != tag]
         hide = any(widget.isVisible() for widget in others)
         for widget in others:
             widget.setVisible(not hide)
@@ -155,7 +178,7 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     def _release(self) -> None:
         self._node.RemoveObserver(self._tag)
-        for widget in (*self._slices.values(), *self._three_ds.values()):
+        for widget in self._widgets.values():
             widget._release()
 
 
