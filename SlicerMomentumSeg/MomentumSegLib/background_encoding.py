@@ -14,7 +14,7 @@ from MomentumSegLib.volume_sender import VolumeSender
 
 @dataclass(frozen=True)
 class EncodingRequest:
-    """What to encode; see :class:`MomentumSegLib.few_shot_request.FewShotRequest`."""
+    """What to encode; see :class:`MomentumSegLib.run_request.RunRequest`."""
 
     volume_id: str
     plane: str

@@ -9,8 +9,8 @@ import slicer
 
 from MomentumSegLib.drawn_slices import CORRECTED, DRAWN, KEPT_EMPTY, Collected
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
-from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.run_controller import RunController
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.slice_geometry import SliceGeometry, nodes_of_class
 from MomentumSegLib.supports_table import SupportRow, SupportsTable
 from MomentumSegLib.translation import tr as _
@@ -33,7 +33,7 @@ class DrawingSection:
     def __init__(
         self,
         ui: Any,
-        controller: FewShotController,
+        controller: RunController,
         *,
         on_changed: Callable[[], None],
         on_problem: Callable[[str], None],
@@ -42,14 +42,14 @@ class DrawingSection:
         self._controller = controller
         self._on_changed = on_changed
         self._on_problem = on_problem
-        self._request: FewShotRequest | None = None
+        self._request: RunRequest | None = None
         self._slices: SliceGeometry | None = None
         self._collected: Collected | None = None
         self._problem = ""
         self._table = SupportsTable(ui, on_go_to=self.go_to, on_remove=self._remove)
         ui.suggestSliceButton.connect("clicked(bool)", lambda checked: self.go_to_suggested())
 
-    def show(self, request: FewShotRequest | None, slices: SliceGeometry | None) -> None:
+    def show(self, request: RunRequest | None, slices: SliceGeometry | None) -> None:
         """Show the slices drawn in a request's segmentation."""
         self._request, self._slices = request, slices
         self._collected, self._problem = None, ""
@@ -69,7 +69,7 @@ class DrawingSection:
         )
         self._show_suggestion()
 
-    def problem(self, request: FewShotRequest | None) -> str:
+    def problem(self, request: RunRequest | None) -> str:
         """Return why the drawn slices do not suffice, in one sentence; empty: they do."""
         if self._problem:
             return self._problem

@@ -1,67 +1,54 @@
-"""What a few-shot run is asked to do, as IDs and plain values, and what it asks of the worker."""
+"""A few-shot run: segment a volume from drawn slices of it, of another volume, or of both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from MomentumSegLib.drawn_slices import Drawn
+from MomentumSegLib.drawn_slices import Collected, Drawn, all_drawn, evenly_chosen
 from MomentumSegLib.errors import UserError
+from MomentumSegLib.run_region import worker_box
+from MomentumSegLib.run_request import Answer, RunRequest, Target
+from MomentumSegLib.segmentation_output import Region
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
-from MomentumSegLib.volume_data import VolumeGeometry, array_of, linear_transform_to_world
-
-Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+from MomentumSegLib.volume_data import read_volume_geometry
 
 # Slices that are taken of each segment of another, finished segmentation: enough for the method, and soon encoded.
 MOST_OTHER_SLICES = 5
 
 
 @dataclass(frozen=True)
-class FewShotRequest:
-    """A run, by node IDs, which may vanish at any time.
+class FewShotRequest(RunRequest):
+    """See :class:`RunRequest`.
 
     Attributes:
-        volume_id: of the volume to segment.
-        segmentation_id: of the segmentation that is drawn in and receives the result.
-        plane: axial, coronal or sagittal.
-        model, device: as the worker names them.
-        model_title, device_name: as people name them.
-        slice_range: first slice and the one behind the last; None: all.
-        region_id: of a markups ROI; empty: the whole volume.
         support_volume_id, support_segmentation_id: another segmented volume as example; empty: none.
-        all_frames: segment every frame of the sequence whose present frame the volume shows.
     """
 
-    volume_id: str
-    segmentation_id: str
-    plane: str
-    model: str
-    device: str
-    model_title: str = ""
-    device_name: str = ""
-    slice_range: tuple[int, int] | None = None
-    region_id: str = ""
     support_volume_id: str = ""
     support_segmentation_id: str = ""
-    all_frames: bool = False
 
+    def plan(self, scene: Any, slices: SliceGeometry, region: Region | None, drawn: Collected) -> FewShotPlan:
+        """Gather the drawn slices. Raises `UserError`: nothing is drawn, or the other volume cannot be used."""
+        other_node, other_drawn = self._other_supports(scene)
+        segmentation = scene.GetNodeByID(self.segmentation_id)
+        return FewShotPlan(self, region, gather_supports(segmentation, drawn.supports, other_node, other_drawn))
 
-@dataclass(frozen=True)
-class Target:
-    """Where the result of a label goes.
-
-    Attributes:
-        segment_id: of the output segmentation; empty where the segment does not exist yet.
-        name, color: of the segment.
-    """
-
-    segment_id: str
-    name: str
-    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    def _other_supports(self, scene: Any) -> tuple[Any, Sequence[Drawn]]:
+        if not (self.support_volume_id and self.support_segmentation_id):
+            return None, ()
+        volume_node = scene.GetNodeByID(self.support_volume_id)
+        node = scene.GetNodeByID(self.support_segmentation_id)
+        if volume_node is None or node is None:
+            return None, ()
+        if self.support_segmentation_id == self.segmentation_id:
+            raise UserError(_("The other volume's segmentation is the output segmentation: choose another one there."))
+        drawn = all_drawn(node, read_volume_geometry(volume_node), self.plane)
+        return node, evenly_chosen(drawn, MOST_OTHER_SLICES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +71,48 @@ class Supports:
         self.entries.append(
             {"volume": drawn.volume_node_id, "label": label, "slice_index": int(drawn.slice_index), "mask": name}
         )
+
+
+class FewShotPlan:
+    """See :class:`MomentumSegLib.run_request.RunPlan`.
+
+    Args:
+        request: that is run.
+        region: to segment; None: all.
+        supports: the drawn slices.
+    """
+
+    method = "segment"
+    has_stages = True
+
+    def __init__(self, request: FewShotRequest, region: Region | None, supports: Supports) -> None:
+        self._request = request
+        self._region = region
+        self._supports = supports
+        self.arrays = supports.masks
+        self.shown: Mapping[int, Target] = supports.targets
+        self.other_volumes = sorted({str(entry["volume"]) for entry in supports.entries} - {request.volume_id})
+        self.advice = _("Correct a slice that is wrong and apply again.")
+
+    def parameters(self, volume_id: str) -> dict[str, Any]:
+        request = self._request
+        return {
+            "plane": request.plane,
+            "supports": self._supports.entries,
+            "slice_range": None if request.slice_range is None else list(request.slice_range),
+            "box": worker_box(self._region),
+            "consistency": None,
+            "keep_iterates": volume_id == request.volume_id,
+        }
+
+    def targets(self, segmentation_node: Any, answers: Sequence[Answer]) -> Mapping[int, Target]:
+        return self._supports.targets
+
+    def superseded(self, segmentation_node: Any) -> Sequence[str]:
+        return ()
+
+    def remarks(self, answers: Sequence[Answer], drawn: Collected) -> Sequence[str]:
+        return ()
 
 
 def gather_supports(
@@ -116,52 +145,3 @@ def gather_supports(
     if not supports.entries:
         raise UserError(_("Nothing is drawn yet: add a segment and draw the structure on at least one slice."))
     return supports
-
-
-def region_to_segment(roi_node: Any, slices: SliceGeometry, slice_range: tuple[int, int] | None) -> Region | None:
-    """Return the part of a volume to segment as ((k0, k1), (j0, j1), (i0, i1)), ends excluded; None: all of it.
-
-    A box that is turned against the volume is taken with its corners, so that all of it is segmented.
-
-    Raises:
-        UserError: the box or the range lies outside the volume, or the box has no size.
-    """
-    bounds = [[0, count] for count in slices.volume.shape]
-    if slice_range is not None:
-        first, end = max(0, slice_range[0]), min(slices.count, slice_range[1])
-        if first >= end:
-            raise UserError(
-                _("The range of slices {first} to {last} is not in the volume, which has {count}: choose it again.")
-                .format(first=slice_range[0], last=slice_range[1] - 1, count=slices.count)
-            )  # fmt: skip
-        bounds[slices.axis] = [first, end]
-    if roi_node is not None:
-        box = _box_of(roi_node, slices.volume)
-        for axis in range(3):
-            bounds[axis] = [max(bounds[axis][0], box[axis][0]), min(bounds[axis][1], box[axis][1])]
-        if any(first >= end for first, end in bounds):
-            raise UserError(
-                _("The box '{name}' does not cover any of the volume's slices to segment: move it, or choose no box.")
-                .format(name=roi_node.GetName())
-            )  # fmt: skip
-    if [end - first for first, end in bounds] == list(slices.volume.shape):
-        return None
-    (k0, k1), (j0, j1), (i0, i1) = bounds
-    return (k0, k1), (j0, j1), (i0, i1)
-
-
-def _box_of(roi_node: Any, volume: VolumeGeometry) -> list[tuple[int, int]]:
-    """Bounds of a ROI along K, J and I: the voxels whose centres lie in it."""
-    size = np.array(roi_node.GetSize())
-    if not (size > 0).all():
-        raise UserError(
-            _("The box '{name}' has no size: place it in a slice view, or choose no box.")
-            .format(name=roi_node.GetName())
-        )  # fmt: skip
-    signs = np.array([(a, b, c) for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
-    corners = np.column_stack([signs * size / 2, np.ones(8)])
-    to_world = linear_transform_to_world(roi_node) @ array_of(roi_node.GetObjectToNodeMatrix())
-    ijk = np.linalg.solve(volume.ijk_to_ras, to_world @ corners.T)[:3]
-    first = np.ceil(ijk.min(axis=1) - 1e-6).astype(int)
-    end = np.floor(ijk.max(axis=1) + 1e-6).astype(int) + 1
-    return [(int(first[axis]), int(end[axis])) for axis in (2, 1, 0)]

@@ -1,8 +1,8 @@
-"""A run over all frames of a volume sequence: the slices drawn on one frame serve as examples for the others."""
+"""A run over all frames of a volume sequence; slices drawn on one frame serve as examples for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,15 +10,13 @@ import numpy as np
 
 from MomentumSegLib.drawn_slices import DrawnSlices
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_request import Region
+from MomentumSegLib.run_request import Answer
 from MomentumSegLib.segment_voxels import Crop
-from MomentumSegLib.segmentation_output import Result, write_result
+from MomentumSegLib.segmentation_output import Region, Result, write_result
 from MomentumSegLib.sequences import VolumeSequence
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 from MomentumSegLib.volume_data import VolumeGeometry, linear_transform_to_world
-
-Answer = tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
 
 
 @dataclass(eq=False)
@@ -27,7 +25,7 @@ class FramesRun:
 
     Attributes:
         sequence: of the volume.
-        shown: the frame that was drawn on; it comes first.
+        shown: the frame that Apply was pressed on; it comes first.
         waiting: the other frames, in order.
         answers: of the worker, by frame.
     """
@@ -50,18 +48,23 @@ class FramesRun:
         """Return the finished part of all frames."""
         return (len(self.answers) + max(fraction_of_frame, 0.0)) / max(self.count, 1)
 
-    def take(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int | None:
+    @property
+    def in_order(self) -> Sequence[Answer]:
+        """The answers, that for the frame that is shown first."""
+        return [self.answers[frame] for frame in (self.shown, *self.waiting)]
+
+    def take(self, answer: Answer) -> int | None:
         """Keep the answer for the frame that was asked; return the next frame to ask for, None after the last."""
         frame = self.shown if not self.answers else self.waiting[len(self.answers) - 1]
-        self.answers[frame] = (values, arrays)
+        self.answers[frame] = answer
         done = len(self.answers) - 1
         return self.waiting[done] if done < len(self.waiting) else None
 
     def check(self) -> None:
-        """Raise `UserError` when the user shows another frame than the one that was drawn on."""
+        """Raise `UserError` when the user shows another frame than at the beginning."""
         if self.sequence.current_frame != self.shown:
             raise UserError(
-                _("Another frame is shown than the one that was drawn on: go back to frame {frame} and apply again.")
+                _("Another frame is shown than when Apply was pressed: go back to frame {frame} and apply again.")
                 .format(frame=self.shown)
             )  # fmt: skip
 

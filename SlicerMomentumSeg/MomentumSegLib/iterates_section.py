@@ -9,12 +9,12 @@ import qt
 import slicer
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
-from MomentumSegLib.few_shot_outcome import Outcome
-from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.interfaces import Client, Failure, Job
 from MomentumSegLib.iterates_view import IteratesView
 from MomentumSegLib.outline_only import OutlineOnly
+from MomentumSegLib.run_controller import RunController
+from MomentumSegLib.run_outcome import Outcome
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 
@@ -37,7 +37,7 @@ class IteratesSection:
     def __init__(
         self,
         ui: Any,
-        controller: FewShotController,
+        controller: RunController,
         client: Client,
         *,
         slice_on_screen: Callable[[], int | None],
@@ -70,14 +70,14 @@ class IteratesSection:
         ui.stageSlider.connect("valueChanged(double)", lambda stage: self._view.show_stage(round(stage)))
         ui.showIteratesButton.connect("toggled(bool)", self._toggled)
 
-    def show(self, request: FewShotRequest | None, slices: SliceGeometry | None) -> None:
+    def show(self, request: RunRequest | None, slices: SliceGeometry | None) -> None:
         """Offer the stages of the request's last run in this session."""
         outcome = self._controller.outcome(request.segmentation_id) if request else None
         self._slices = slices
         if outcome is not self._outcome:
             self._outcome = outcome
             self._fill_segments()
-        enabled = outcome is not None and slices is not None
+        enabled = outcome is not None and outcome.has_stages and slices is not None
         for widget in (self.ui.iteratesSegmentComboBox, self.ui.iteratesKindComboBox, self.ui.showIteratesButton):
             widget.enabled = enabled
         if enabled:

@@ -7,9 +7,13 @@ from typing import Any
 
 import slicer
 
+from MomentumSegLib.drawn_slices import segment_tag
 from MomentumSegLib.segmentation_output import create_output_segmentation
 from MomentumSegLib.slice_geometry import nodes_of_class
 from MomentumSegLib.translation import tr as _
+
+# Marks the segment that a new segmentation begins with, by the name that it was given.
+_FIRST_SEGMENT_TAG = "MomentumSeg.FirstSegment"
 
 
 class OutputChoice:
@@ -37,7 +41,9 @@ class OutputChoice:
             if not node.GetHideFromEditors() and _volume_of(node) is volume_node:
                 return node
         node = create_output_segmentation(self._scene, volume_node)
-        node.GetSegmentation().AddEmptySegment("", _("Structure 1"))
+        name = _("Structure 1")
+        segment_id = node.GetSegmentation().AddEmptySegment("", name)
+        node.GetSegmentation().GetSegment(segment_id).SetTag(_FIRST_SEGMENT_TAG, name)
         self._created.add(node.GetID())
         return node
 
@@ -86,11 +92,20 @@ def _volume_of(segmentation_node: Any) -> Any:
     return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
 
 
+def is_unused(segment: Any) -> bool:
+    """Whether a segment still is as it was made here, with a new segmentation: neither drawn in nor renamed."""
+    return segment_tag(segment, _FIRST_SEGMENT_TAG) == segment.GetName() and _is_empty(segment)
+
+
 def _is_untouched(segmentation_node: Any) -> bool:
     """Whether it still is as it was created: one segment without voxels."""
     segmentation = segmentation_node.GetSegmentation()
     if segmentation.GetNumberOfSegments() != 1:
         return segmentation.GetNumberOfSegments() == 0
+    return _is_empty(segmentation.GetNthSegment(0))
+
+
+def _is_empty(segment: Any) -> bool:
     bounds = [0.0] * 6
-    segmentation.GetNthSegment(0).GetBounds(bounds)
+    segment.GetBounds(bounds)
     return bounds[0] > bounds[1]

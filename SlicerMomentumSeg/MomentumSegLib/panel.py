@@ -18,9 +18,6 @@ from MomentumSegLib.device_section import AUTOMATIC, DeviceSection, readable
 from MomentumSegLib.drawing_section import DrawingSection
 from MomentumSegLib.editor_section import EditorSection, segment_editor_node
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
-from MomentumSegLib.few_shot_outcome import Outcome
-from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.installation_dialog import ensure_installed, is_installed
 from MomentumSegLib.iterates_section import IteratesSection
 from MomentumSegLib.method_section import PROMPTS, MethodSection
@@ -30,6 +27,9 @@ from MomentumSegLib.phase import Phase
 from MomentumSegLib.prompt_panel import PromptPanel, Surroundings
 from MomentumSegLib.region_section import RegionSection, clamped_range
 from MomentumSegLib.results_section import ResultsSection
+from MomentumSegLib.run_controller import RunController
+from MomentumSegLib.run_outcome import Outcome
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.run_section import RunSection
 from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.shortcuts import Shortcuts
@@ -78,7 +78,7 @@ class Panel:
 
     def _make_sections(self) -> None:
         ui, scene = self.ui, slicer.mrmlScene
-        self.controller = FewShotController(
+        self.controller = RunController(
             scene,
             self._client,
             self._ticks,
@@ -272,7 +272,7 @@ class Panel:
         self._show_run()
         self._prepare()
 
-    def _show_prompts(self, request: FewShotRequest | None) -> None:
+    def _show_prompts(self, request: RunRequest | None) -> None:
         """Show what belongs to the chosen method, in place of what belongs to another one."""
         parameters = self._parameters
         if parameters.method != self._method_shown:
@@ -325,7 +325,7 @@ class Panel:
         first, last = clamped_range(parameters.firstSlice, parameters.lastSlice, count)
         self._region.show(count, first, last, limited=parameters.limitSlices)
 
-    def _request(self) -> FewShotRequest | None:
+    def _request(self) -> RunRequest | None:
         """The run that Apply would start; None without volume or segmentation."""
         if self._parameters is None:
             return None

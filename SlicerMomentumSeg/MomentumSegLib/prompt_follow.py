@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_request import region_to_segment
 from MomentumSegLib.interfaces import Client, Failure, Job
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.prompt_preview import PromptPreview
@@ -18,6 +17,7 @@ from MomentumSegLib.prompt_reading import Box
 from MomentumSegLib.prompt_request import LABEL, Followed, PromptRequest, SlicePrompts
 from MomentumSegLib.prompt_view import PromptView
 from MomentumSegLib.prompt_writing import PromptWriter
+from MomentumSegLib.run_region import region_to_segment
 from MomentumSegLib.segment_voxels import Crop
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import Ticks

@@ -14,7 +14,6 @@ import vtk
 from MomentumSegLib import prompt_section
 from MomentumSegLib.editor_section import segment_editor_node
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.interfaces import Client, Failure
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.prompt_controller import PromptController
@@ -33,6 +32,7 @@ from MomentumSegLib.prompt_request import Answer, Followed, PromptRequest
 from MomentumSegLib.prompt_scribbles import is_inside, owner_of, scribble_segment
 from MomentumSegLib.prompt_section import Actions, PromptSection
 from MomentumSegLib.prompt_writing import OnFollowed
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.run_section import RunSection
 from MomentumSegLib.scene_watch import weakly
 from MomentumSegLib.shortcuts import Shortcuts
@@ -187,7 +187,7 @@ class PromptPanel:
 
     # What is shown
 
-    def show(self, request: FewShotRequest | None, problem: str, *, refine: bool) -> None:
+    def show(self, request: RunRequest | None, problem: str, *, refine: bool) -> None:
         """Show the prompts of the segment that is chosen in the segment editor.
 
         Args:
@@ -206,7 +206,7 @@ class PromptPanel:
         self._show_tool()
         self._prepare()
 
-    def _of(self, request: FewShotRequest | None, refine: bool) -> PromptRequest | None:
+    def _of(self, request: RunRequest | None, refine: bool) -> PromptRequest | None:
         segmentation = None if request is None else slicer.mrmlScene.GetNodeByID(request.segmentation_id)
         if request is None or segmentation is None:
             return None

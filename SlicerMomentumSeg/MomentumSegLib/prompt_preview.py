@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from MomentumSegLib.few_shot_request import Target
 from MomentumSegLib.prompt_request import LABEL, Answer, PromptRequest
 from MomentumSegLib.result_preview import ResultPreview
+from MomentumSegLib.run_request import Target
 from MomentumSegLib.slice_geometry import SliceGeometry
 
 

@@ -9,12 +9,12 @@ import qt
 import slicer
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
-from MomentumSegLib.few_shot_outcome import Outcome
-from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.first_look import FirstLook
 from MomentumSegLib.outline_only import OutlineOnly
 from MomentumSegLib.results_table import ResultRow, export_results, find_results_table, rows_of
+from MomentumSegLib.run_controller import RunController
+from MomentumSegLib.run_outcome import Outcome
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import QtTicks
 from MomentumSegLib.translation import tr as _
@@ -33,7 +33,7 @@ class ResultsSection:
         on_problem: called with a sentence.
     """
 
-    def __init__(self, ui: Any, controller: FewShotController, *, on_problem: Callable[[str], None]) -> None:
+    def __init__(self, ui: Any, controller: RunController, *, on_problem: Callable[[str], None]) -> None:
         self.ui = ui
         self._controller = controller
         self._on_problem = on_problem
@@ -67,7 +67,7 @@ class ResultsSection:
         self._first_look.take(outcome.request.segmentation_id, slices, drawn)
 
     def show(
-        self, request: FewShotRequest | None, slices: SliceGeometry | None, *, uncertainty: bool, opacity: float
+        self, request: RunRequest | None, slices: SliceGeometry | None, *, uncertainty: bool, opacity: float
     ) -> None:
         """Show the result of a request's segmentation.
 
@@ -105,7 +105,7 @@ class ResultsSection:
         self.ui.exportTableButton.enabled = bool(rows)
 
     def _show_uncertainty(
-        self, request: FewShotRequest | None, slices: SliceGeometry | None, visible: bool, opacity: float
+        self, request: RunRequest | None, slices: SliceGeometry | None, visible: bool, opacity: float
     ) -> None:
         volume_id = request.volume_id if request else ""
         if volume_id != self._overlay_volume_id:
@@ -154,7 +154,7 @@ class ResultsSection:
         elif self._is_shown:
             self._show_overlay(outcome.request, self._opacity)
 
-    def _show_overlay(self, request: FewShotRequest | None, opacity: float) -> None:
+    def _show_overlay(self, request: RunRequest | None, opacity: float) -> None:
         if self._overlay is None or self._overlay.node is None:
             return
         if self._overlay.opacity != opacity or not self._overlay.is_visible:

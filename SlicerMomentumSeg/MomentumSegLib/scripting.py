@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
-from MomentumSegLib.few_shot_outcome import Outcome
 from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.interfaces import Client
 from MomentumSegLib.phase import Phase
+from MomentumSegLib.run_controller import RunController
+from MomentumSegLib.run_outcome import Outcome
 from MomentumSegLib.ticks import QueuedTicks
 
 DEFAULT_MODEL = "lmsnet-general"
@@ -104,7 +104,7 @@ def segment(
 
 def _run_to_the_end(scene: Any, client: Any, request: FewShotRequest, listener: _Listener) -> Outcome:
     ticks = QueuedTicks()
-    controller = FewShotController(scene, client, ticks, listener)
+    controller = RunController(scene, client, ticks, listener)
     try:
         controller.apply(request)
         while controller.phase.is_busy:

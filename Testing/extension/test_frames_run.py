@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import slicer
 from a_scene import add_volume
-from test_few_shot_controller import IJK_TO_RAS, SHAPE, Setting, a_result
+from test_run_controller import IJK_TO_RAS, SHAPE, Setting, a_result
 
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.segment_voxels import read_segment

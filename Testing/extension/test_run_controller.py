@@ -1,4 +1,4 @@
-"""The few-shot controller on a real scene, with a worker that the test plays."""
+"""The controller of runs on a real scene, with a worker that the test plays."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from a_scene import add_volume, new_scene
 from fake_client import FakeClient, FakeJob
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_controller import FewShotController
 from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.results_table import find_results_table
+from MomentumSegLib.run_controller import RunController
 from MomentumSegLib.segment_voxels import oriented_image, read_segment
 from MomentumSegLib.segmentation_output import create_output_segmentation
 from MomentumSegLib.slice_geometry import nodes_of_class
@@ -71,7 +71,7 @@ class Setting:
         self.segmentation = create_output_segmentation(self.scene, self.volume)
         self.liver = self.segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
         self.kidney = self.segmentation.GetSegmentation().AddEmptySegment("kidney", "Kidney")
-        self.controller = FewShotController(self.scene, self.client, self.ticks, self.view, undo=self.undo)
+        self.controller = RunController(self.scene, self.client, self.ticks, self.view, undo=self.undo)
         self.request = FewShotRequest(
             volume_id=self.volume.GetID(),
             segmentation_id=self.segmentation.GetID(),

@@ -1,35 +1,28 @@
-"""A few-shot run, from the drawn slices in the scene to the result in the scene. No widget is touched here.
+"""A run over a volume, from the scene to the worker and its result back into the scene. No widget is touched here.
 
-The controller is a state machine (see `phase`). It knows nodes by their IDs, because they may vanish at any time, and
+What is particular to a method is in its request and the plan that it makes (see `run_request`). The controller is a
+state machine (see `phase`). It knows nodes by their IDs, because they may vanish at any time, and
 works in short steps on the main thread; the work is done by the worker.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from MomentumSegLib.drawn_slices import Collected, DrawnSlices, all_drawn, evenly_chosen
+from MomentumSegLib.drawn_slices import Collected, DrawnSlices
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_outcome import Outcome, OutcomeWriter, WrittenResult
-from MomentumSegLib.few_shot_request import (
-    MOST_OTHER_SLICES,
-    FewShotRequest,
-    Region,
-    Supports,
-    gather_supports,
-    region_to_segment,
-)
 from MomentumSegLib.frames_run import FramesRun
 from MomentumSegLib.interfaces import Client, Failure, Job, UndoStack
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.result_preview import ResultPreview
+from MomentumSegLib.run_outcome import Outcome, OutcomeWriter, WrittenResult
+from MomentumSegLib.run_region import region_to_segment
+from MomentumSegLib.run_request import Answer, RunPlan, RunRequest
 from MomentumSegLib.scene_watch import SceneWatch
-from MomentumSegLib.segmentation_output import Written
+from MomentumSegLib.segmentation_output import Region, Written
 from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.ticks import Ticks
@@ -58,10 +51,10 @@ class RunView(Protocol):
 class _Run:
     """One run on its way."""
 
-    request: FewShotRequest
+    request: RunRequest
     slices: SliceGeometry
-    supports: Supports
     region: Region | None
+    plan: RunPlan
     frames: FramesRun | None = None
     preview: ResultPreview | None = None
     job: Job | None = None
@@ -69,7 +62,7 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
 
 
-class FewShotController:
+class RunController:
     """Runs one request at a time.
 
     Args:
@@ -108,7 +101,7 @@ class FewShotController:
         return self._phase
 
     @property
-    def request(self) -> FewShotRequest | None:
+    def request(self) -> RunRequest | None:
         """The request that runs."""
         return self._run.request if self._run else None
 
@@ -122,12 +115,12 @@ class FewShotController:
 
     # What is drawn
 
-    def drawn(self, request: FewShotRequest) -> Collected:
+    def drawn(self, request: RunRequest) -> Collected:
         """Return the slices drawn in a request's segmentation. Raises `UserError` for nodes that cannot be used."""
         volume = read_volume_geometry(self._scene.GetNodeByID(request.volume_id))
         return self._tracker(request.segmentation_id).collect(volume, request.plane)
 
-    def remove_drawn(self, request: FewShotRequest, slice_index: int) -> None:
+    def remove_drawn(self, request: RunRequest, slice_index: int) -> None:
         """Let a slice count as drawn no longer. Raises `UserError`."""
         volume = read_volume_geometry(self._scene.GetNodeByID(request.volume_id))
         self._tracker(request.segmentation_id).remove(volume, request.plane, slice_index)
@@ -147,7 +140,7 @@ class FewShotController:
 
     # The run
 
-    def apply(self, request: FewShotRequest) -> None:
+    def apply(self, request: RunRequest) -> None:
         """Start a run.
 
         Raises:
@@ -165,8 +158,7 @@ class FewShotController:
             self._view.said(_("Starting ...") if known else _("Sending the volume to the worker ..."))
         else:
             self._view.said(_("Starting the worker ..."))
-        others = {entry["volume"] for entry in run.supports.entries} - {request.volume_id}
-        self._send_volumes(run, [request.volume_id, *sorted(others)])
+        self._send_volumes(run, [request.volume_id, *run.plan.other_volumes])
 
     def cancel(self, why: str = "") -> None:
         """Stop the run; segmentation and scene stay as they were before it."""
@@ -193,31 +185,17 @@ class FewShotController:
         self._sender.close()
         self._phase = Phase.IDLE
 
-    def _prepared(self, request: FewShotRequest) -> _Run:
+    def _prepared(self, request: RunRequest) -> _Run:
         """Read all that the run needs from the scene. Raises `UserError`."""
         volume = read_volume_geometry(self._scene.GetNodeByID(request.volume_id))
         slices = SliceGeometry.of(volume, request.plane)
         roi = self._scene.GetNodeByID(request.region_id) if request.region_id else None
         region = region_to_segment(roi, slices, request.slice_range)
         collected = self._tracker(request.segmentation_id).collect(volume, request.plane)
-        other_node, other_drawn = self._other_supports(request)
-        segmentation = self._scene.GetNodeByID(request.segmentation_id)
-        supports = gather_supports(segmentation, collected.supports, other_node, other_drawn)
+        plan = request.plan(self._scene, slices, region, collected)
         sequence = volume_sequence(self._scene.GetNodeByID(request.volume_id)) if request.all_frames else None
         frames = FramesRun.of(sequence) if sequence is not None else None
-        return _Run(request, slices, supports, region, frames, warnings=list(collected.warnings))
-
-    def _other_supports(self, request: FewShotRequest) -> tuple[Any, Sequence[Any]]:
-        if not (request.support_volume_id and request.support_segmentation_id):
-            return None, ()
-        volume_node = self._scene.GetNodeByID(request.support_volume_id)
-        node = self._scene.GetNodeByID(request.support_segmentation_id)
-        if volume_node is None or node is None:
-            return None, ()
-        if request.support_segmentation_id == request.segmentation_id:
-            raise UserError(_("The other volume's segmentation is the output segmentation: choose another one there."))
-        drawn = all_drawn(node, read_volume_geometry(volume_node), request.plane)
-        return node, evenly_chosen(drawn, MOST_OTHER_SLICES)
+        return _Run(request, slices, region, plan, frames, warnings=list(collected.warnings))
 
     def _send_volumes(self, run: _Run, volume_ids: list[str]) -> None:
         """Have the worker know the volumes one after the other, then ask for the segmentation."""
@@ -238,24 +216,14 @@ class FewShotController:
 
     def _ask(self, run: _Run, volume_id: str) -> None:
         request = run.request
-        parameters = {
-            "volume": volume_id,
-            "model": request.model,
-            "device": request.device,
-            "plane": request.plane,
-            "supports": run.supports.entries,
-            "slice_range": None if request.slice_range is None else list(request.slice_range),
-            "box": None if run.region is None else [list(bounds) for bounds in reversed(run.region)],
-            "consistency": None,
-            "keep_iterates": volume_id == request.volume_id,
-        }
+        parameters = {"volume": volume_id, "model": request.model, "device": request.device}
         run.job = self._client.request(
-            "segment",
-            parameters,
-            run.supports.masks,
+            run.plan.method,
+            {**parameters, **run.plan.parameters(volume_id)},
+            run.plan.arrays,
             on_progress=lambda fraction, message, seconds: self._progress(run, fraction, seconds),
-            on_partial=lambda values, arrays: self._partial(run, values, arrays),
-            on_result=lambda values, arrays: self._result(run, values, arrays),
+            on_partial=lambda values, arrays: self._partial(run, (values, arrays)),
+            on_result=lambda values, arrays: self._result(run, (values, arrays)),
             on_error=lambda failure: self._failure(run, failure),
         )
 
@@ -278,35 +246,36 @@ class FewShotController:
                 text.format(device=request.device_name or request.device, model=request.model_title or request.model)
             )
 
-    def _partial(self, run: _Run, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def _partial(self, run: _Run, part: Answer) -> None:
         if self._run is not run or not self._phase.can_cancel:
             return
         self._running(run)
-        if run.frames is not None and run.frames.answers:
+        if not run.plan.shown or (run.frames is not None and run.frames.answers):
             return  # of a frame that is not shown
         if run.preview is None:
             run.preview = self._new_preview(run)
+        values, arrays = part
         run.preview.show_slice(int(values["slice_index"]), tuple(values.get("origin") or (0, 0)), arrays.get("labels"))
 
     def _new_preview(self, run: _Run) -> ResultPreview:
         segmentation = self._scene.GetNodeByID(run.request.segmentation_id)
-        return ResultPreview(self._scene, segmentation, run.slices, run.supports.targets)
+        return ResultPreview(self._scene, segmentation, run.slices, run.plan.shown)
 
-    def _result(self, run: _Run, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def _result(self, run: _Run, answer: Answer) -> None:
         if self._run is not run:
             return
         if self._phase is Phase.CANCELLING:  # the result overtook the wish to cancel
             self._end(run, run.why_cancelled)
             return
         if run.frames is not None:
-            frame = run.frames.take(values, arrays)
+            frame = run.frames.take(answer)
             if frame is not None:
                 self._ask_frame(run, run.frames, frame)
                 return
-            values, arrays = run.frames.answers[run.frames.shown]
         self._enter(Phase.WRITING)
         self._view.said(_("Writing the result ..."))
-        self._ticks.later(lambda: self._write(run, values, arrays))
+        answers = [answer] if run.frames is None else run.frames.in_order
+        self._ticks.later(lambda: self._write(run, answers))
 
     def _ask_frame(self, run: _Run, frames: FramesRun, frame: int) -> None:
         """Have the worker segment another frame; it forgets it again afterwards."""
@@ -322,7 +291,8 @@ class FewShotController:
         self._ask(run, volume.node_id)
         self._sender.forget(volume.node_id)
 
-    def _write(self, run: _Run, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def _write(self, run: _Run, answers: Sequence[Answer]) -> None:
+        """Write the first answer; of several it is that for the frame that is shown."""
         if self._run is not run:
             return
         self._drop_preview(run)
@@ -332,23 +302,21 @@ class FewShotController:
             if run.frames is not None:
                 run.frames.check()
             tracker = self._tracker(run.request.segmentation_id)
-            written = self._writer.write(run.request, run.slices, run.supports, run.region, tracker, values, arrays)
+            written = self._writer.write(run.request, run.slices, run.plan, run.region, tracker, answers)
         except UserError as error:
             problem = str(error)
         finally:
             if written is None:
                 self._fail(run, "user", problem)
         if written is not None:
-            self._ticks.later(lambda: self._remember(run, written, values, arrays))
+            self._ticks.later(lambda: self._remember(run, written, answers))
 
-    def _remember(
-        self, run: _Run, written: WrittenResult, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> None:
+    def _remember(self, run: _Run, written: WrittenResult, answers: Sequence[Answer]) -> None:
         if self._run is not run:
             return
         try:
             tracker = self._tracker(run.request.segmentation_id)
-            outcome = self._writer.remember(run.request, run.slices, written, tracker, values, arrays)
+            outcome = self._writer.remember(run.request, run.slices, run.plan, written, tracker, answers)
         except UserError as error:  # deleted in this very moment
             self._fail(run, "user", str(error))
             return

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from MomentumSegLib.drawn_slices import Collected, DrawnSlices
+from MomentumSegLib.drawn_slices import Collected, DrawnSlices, segment_tag
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.few_shot_request import FewShotRequest, Region, Supports, Target
 from MomentumSegLib.interfaces import UndoStack
 from MomentumSegLib.results_table import ResultRow, result_rows, update_results_table
-from MomentumSegLib.segmentation_output import Result, Written, update_surface, write_result
+from MomentumSegLib.run_request import Answer, RunPlan, RunRequest, Target
+from MomentumSegLib.segmentation_output import Region, Result, Written, update_surface, write_result
 from MomentumSegLib.slice_geometry import SliceGeometry
 from MomentumSegLib.translation import tr as _
 
+# A segment's tag: which structure of a model it is, so that it is found again after it was renamed.
+RESULT_TAG = "MomentumSeg.Structure"
 # Of so many segments the status line says the volumes; the table has them all.
 _MOST_VOLUMES = 3
 
@@ -37,11 +39,12 @@ class Outcome:
         uncertainty_origin: (k, j, i) of its first voxel.
         seconds: that the worker took.
         changed: whether any segment changed.
+        has_stages: whether the worker keeps the stages of the method's refinement.
         sentence: what came of it, for the status line.
         sentences: further ones, for example about segments that were deleted meanwhile.
     """
 
-    request: FewShotRequest
+    request: RunRequest
     rows: tuple[ResultRow, ...]
     labels: Mapping[str, int]
     names: Mapping[str, str]
@@ -51,6 +54,7 @@ class Outcome:
     uncertainty_origin: tuple[int, int, int]
     seconds: float
     changed: bool
+    has_stages: bool
     sentence: str
     sentences: tuple[str, ...]
 
@@ -86,25 +90,25 @@ class OutcomeWriter:
 
     def write(
         self,
-        request: FewShotRequest,
+        request: RunRequest,
         slices: SliceGeometry,
-        supports: Supports,
+        plan: RunPlan,
         region: Region | None,
         tracker: DrawnSlices,
-        values: Mapping[str, Any],
-        arrays: Mapping[str, np.ndarray],
+        answers: Sequence[Answer],
     ) -> WrittenResult:
-        """Write the segments, in one undo step. What the user drew meanwhile stays.
+        """Write the segments of the first answer, in one undo step. What the user drew meanwhile stays.
 
         Raises:
             UserError: volume or segmentation are gone, or the result cannot be written.
         """
+        values, arrays = answers[0]
         volume_node = self._scene.GetNodeByID(request.volume_id)
         node = self._scene.GetNodeByID(request.segmentation_id)
         if volume_node is None or node is None:
             raise UserError(_("The volume or the segmentation was deleted meanwhile; the result has no place to go."))
         drawn = tracker.collect(slices.volume, request.plane)
-        targets, save_state = self._with_new_segments(node, supports.targets)
+        targets, save_state = self._with_new_segments(node, plan, plan.targets(node, answers))
         result = Result(
             labelmap=arrays["labelmap"],
             origin=_triple(values["origin"]),
@@ -126,14 +130,15 @@ class OutcomeWriter:
 
     def remember(
         self,
-        request: FewShotRequest,
+        request: RunRequest,
         slices: SliceGeometry,
+        plan: RunPlan,
         result: WrittenResult,
         tracker: DrawnSlices,
-        values: Mapping[str, Any],
-        arrays: Mapping[str, np.ndarray],
+        answers: Sequence[Answer],
     ) -> Outcome:
         """Remember what was written, to tell it from what the user draws later, and measure it."""
+        values, arrays = answers[0]
         written, targets = result.written, result.targets
         tracker.remember_result(slices.volume, written.before, written.after, request.plane)
         uncertainty = _by_number(values.get("label_uncertainty"))
@@ -144,7 +149,7 @@ class OutcomeWriter:
             {target.segment_id: uncertainty[label] for label, target in targets.items() if label in uncertainty},
             Counter(support.segment_id for support in result.drawn.supports),
         )
-        return _outcome(request, targets, values, arrays, rows, written)
+        return _outcome(request, plan, result, answers, rows)
 
     def measure(self, outcome: Outcome) -> None:
         """Put the measurements into the segmentation's table, which is saved with the scene."""
@@ -159,37 +164,47 @@ class OutcomeWriter:
             update_surface(node)
 
     def _with_new_segments(
-        self, node: Any, targets: Mapping[int, Target]
+        self, node: Any, plan: RunPlan, targets: Mapping[int, Target]
     ) -> tuple[dict[int, Target], Callable[[], None] | None]:
-        """Add the segments that exist only in another volume's segmentation; one undo step with the result."""
+        """Add the segments that do not exist yet; one undo step with the result."""
         save_state = self._undo.saveStateForUndo if self._undo is not None else None
-        missing = {label: target for label, target in targets.items() if not target.segment_id}
-        if not missing:
-            return dict(targets), save_state
-        if save_state is not None:
-            save_state()
         complete = dict(targets)
-        for label, target in missing.items():
-            segment_id = node.GetSegmentation().AddEmptySegment("", target.name, target.color)
-            complete[label] = replace(target, segment_id=segment_id)
-        return complete, None
+        missing = {label: target for label, target in targets.items() if not target.segment_id}
+        if missing:
+            if save_state is not None:
+                save_state()
+                save_state = None
+            superseded = plan.superseded(node)
+            for label, target in missing.items():
+                complete[label] = replace(target, segment_id=_new_segment(node, target))
+            for segment_id in superseded:
+                node.GetSegmentation().RemoveSegment(segment_id)
+        for target in complete.values():
+            segment = node.GetSegmentation().GetSegment(target.segment_id)
+            if target.tag and segment is not None and segment_tag(segment, RESULT_TAG) != target.tag:
+                segment.SetTag(RESULT_TAG, target.tag)
+        return complete, save_state
+
+
+def _new_segment(node: Any, target: Target) -> str:
+    segmentation = node.GetSegmentation()
+    if target.color is None:
+        return str(segmentation.AddEmptySegment("", target.name))
+    return str(segmentation.AddEmptySegment("", target.name, target.color))
 
 
 def _outcome(
-    request: FewShotRequest,
-    targets: Mapping[int, Target],
-    values: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    rows: tuple[ResultRow, ...],
-    written: Written,
+    request: RunRequest, plan: RunPlan, result: WrittenResult, answers: Sequence[Answer], rows: tuple[ResultRow, ...]
 ) -> Outcome:
+    values, arrays = answers[0]
+    written, targets = result.written, result.targets
     next_slice = values.get("next_slice")
     seconds = float(values.get("seconds") or 0.0)
-    text = (
-        _("Done in {seconds} s{volumes}. Correct a slice that is wrong and apply again.")
-        if written.changed
-        else _("Done in {seconds} s; the result is the same as before.")
+    same = _("Done in {seconds} s; the result is the same as before.")
+    done = (_("Done in {seconds} s{volumes}.") if written.changed else same).format(
+        seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds), volumes=_volumes(rows)
     )
+    remarks = plan.remarks(answers, result.drawn)
     return Outcome(
         request=request,
         rows=rows,
@@ -201,8 +216,9 @@ def _outcome(
         uncertainty_origin=_triple(values.get("uncertainty_origin") or (0, 0, 0)),
         seconds=seconds,
         changed=bool(written.changed),
-        sentence=text.format(seconds=f"{seconds:.1f}" if seconds < 10 else round(seconds), volumes=_volumes(rows)),
-        sentences=written.sentences,
+        has_stages=plan.has_stages,
+        sentence=f"{done} {plan.advice}" if written.changed else done,
+        sentences=(*remarks, *written.sentences),
     )
 
 
