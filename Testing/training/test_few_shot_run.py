@@ -19,7 +19,7 @@ SETTINGS = (
     "episodes.larger_area=20",
     "episodes.smaller_area=5",
     "training.iterations=4",
-    "training.checkpoint_every=2",
+    "training.epoch=2",
 )
 
 

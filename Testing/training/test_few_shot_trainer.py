@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from momentumseg.errors import Cancelled, DependencyError, InputError, OutputError
-from momentumseg.training.checkpoint import load_checkpoint
-from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgress
+from momentumseg.training.checkpoint import FORMAT, TrainingState, load_checkpoint
+from momentumseg.training.progress import TrainingProgress
+from momentumseg.training.trainer import Trainer
 from momentumseg.weights.loading import load_few_shot_model
 
 RECIPES = ("lms-laptop", "flms-laptop", "prototype-laptop", "regional-laptop")
@@ -48,19 +49,19 @@ def one_thread() -> Iterator[None]:
 class StopAt:
     """Asks to stop once the trainer has finished so many iterations."""
 
-    def __init__(self, trainer: FewShotTrainer, iteration: int) -> None:
+    def __init__(self, trainer: Trainer, iteration: int) -> None:
         self.trainer, self.iteration = trainer, iteration
 
     def __call__(self) -> bool:
         return self.trainer.iteration == self.iteration
 
 
-def cancel_at(trainer: FewShotTrainer, iteration: int) -> None:
+def cancel_at(trainer: Trainer, iteration: int) -> None:
     with pytest.raises(Cancelled, match=f"stopped after {iteration} of 22 iterations; the same command continues"):
         trainer.run(cancelled=StopAt(trainer, iteration))
 
 
-def resumed(folder: Path, *settings: str, **options: object) -> FewShotTrainer:
+def resumed(folder: Path, *settings: str, **options: object) -> Trainer:
     trainer = tiny.make_trainer(folder, *settings, **options)
     assert trainer.resume()
     return trainer
@@ -70,11 +71,17 @@ def assert_same_state(first: Path, second: Path) -> None:
     """Bit for bit: weights, averages and optimiser of two checkpoints."""
     one, other = load_checkpoint(first), load_checkpoint(second)
     assert one.iteration == other.iteration
-    assert_same_tensors(one.network, other.network)
+    assert_same_tensors(one.parts, other.parts)
     assert (one.average is None) == (other.average is None)
     assert_same_tensors(one.average or {}, other.average or {})
     for index, state in one.optimizer["state"].items():
         assert_same_tensors(state, other.optimizer["state"][index])
+
+
+def network_of(state: TrainingState) -> dict[str, Tensor]:
+    """Tensors of the network in a checkpoint, by its own names."""
+    prefix = "objective.network."
+    return {name.removeprefix(prefix): value for name, value in state.parts.items() if name.startswith(prefix)}
 
 
 def assert_same_tensors(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -121,7 +128,7 @@ def kill_at(folder: Path, iteration: int) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_head_learns_to_find_discs(tmp_path: Path, recipe: str) -> None:
-    settings = ["training.iterations=100", "training.checkpoint_every=1000", "optimizer.lr=1e-2"]
+    settings = ["training.iterations=100", "training.epoch=1000", "optimizer.lr=1e-2"]
     trainer = make(tmp_path, *settings, recipe=recipe)
     reports: list[TrainingProgress] = []
     model = load_few_shot_model(trainer.run(on_progress=reports.append))
@@ -134,20 +141,20 @@ def test_every_head_learns_to_find_discs(tmp_path: Path, recipe: str) -> None:
     assert [json.loads(line)["iteration"] for line in log] == [50, 100]
 
 
-def make(folder: Path, *settings: str, recipe: str = "lms-laptop") -> FewShotTrainer:
+def make(folder: Path, *settings: str, recipe: str = "lms-laptop") -> Trainer:
     return tiny.make_trainer(folder, *settings, recipe=recipe)
 
 
 def test_the_model_is_the_moving_average_of_the_weights(tmp_path: Path) -> None:
     """Against a naive loop over the weights after every iteration, decay min(d, (1 + i) / (10 + i))."""
     trainer = make(tmp_path, "training.average_decay=0.5", "training.iterations=12")
-    average = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    average = {name: value.clone() for name, value in trainer.strategy.network.state_dict().items()}
     seen = []
 
     def follow() -> bool:
         if seen:
             decay = min(0.5, (1 + len(seen) - 1) / (10 + len(seen) - 1))
-            for name, value in trainer.network.state_dict().items():
+            for name, value in trainer.strategy.network.state_dict().items():
                 average[name] = decay * average[name] + (1 - decay) * value
         seen.append(trainer.iteration)
         return False
@@ -155,10 +162,10 @@ def test_the_model_is_the_moving_average_of_the_weights(tmp_path: Path) -> None:
     trainer.run(cancelled=follow)
     kept = load_checkpoint(trainer.checkpoint_path)
     decay = min(0.5, 12 / 21)
-    for name, value in kept.network.items():
+    for name, value in network_of(kept).items():
         expected = decay * average[name] + (1 - decay) * value
         torch.testing.assert_close(kept.average[name], expected, atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(trainer.network.state_dict()[name], kept.average[name])
+        torch.testing.assert_close(trainer.strategy.network.state_dict()[name], kept.average[name])
 
 
 def test_without_a_decay_the_model_is_the_last_weights(tmp_path: Path) -> None:
@@ -166,7 +173,7 @@ def test_without_a_decay_the_model_is_the_last_weights(tmp_path: Path) -> None:
     trainer.run()
     kept = load_checkpoint(trainer.checkpoint_path)
     assert kept.average is None
-    assert_same_tensors(kept.network, trainer.network.state_dict())
+    assert_same_tensors(network_of(kept), trainer.strategy.network.state_dict())
 
 
 def test_the_learning_rate_follows_the_schedule(tmp_path: Path) -> None:
@@ -189,7 +196,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     """The recipe is the same, but the version of the project that reads it builds something else."""
     cancel_at(make(tmp_path), 1)
     content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    content["network"].popitem()
+    content["parts"].popitem()
     torch.save(content, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="another version"):
         make(tmp_path).resume()
@@ -215,7 +222,7 @@ def test_damaged_checkpoints_are_refused_in_words(tmp_path: Path, damage: str) -
         make(tmp_path).resume()
 
 
-@pytest.mark.parametrize("content", [{"format": 99}, {"format": 1}, [1, 2], {"format": 1, "more": 2}])
+@pytest.mark.parametrize("content", [{"format": 99}, {"format": FORMAT}, [1, 2], {"format": FORMAT, "more": 2}])
 def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="no checkpoint of this version"):
@@ -264,7 +271,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path: Path) ->
 
 
 def test_a_diverging_run_says_so_and_leaves_no_model(tmp_path: Path) -> None:
-    trainer = make(tmp_path, "training.iterations=50", *SGD, "optimizer.lr=1e30", "training.checkpoint_every=100")
+    trainer = make(tmp_path, "training.iterations=50", *SGD, "optimizer.lr=1e30", "training.epoch=100")
     with pytest.raises(InputError, match=r"diverged.*lower optimizer\.lr"):
         trainer.run()
     assert list(tmp_path.iterdir()) == []
@@ -275,7 +282,7 @@ def test_a_diverging_run_says_so_and_leaves_no_model(tmp_path: Path) -> None:
     [
         ("training.iterations=0", "training.iterations is 0"),
         ("training.iterations=many", "training.iterations is 'many'"),
-        ("training.checkpoint_every=0", "checkpoint_every is 0"),
+        ("training.epoch=0", "training.epoch is 0"),
         ("training.average_decay=1.0", "average_decay is 1.0"),
         ("training.iteration=5", "unknown option.*'iteration'"),
         ("training.precision=int8", "precision 'int8' is unknown"),
@@ -291,7 +298,7 @@ def test_mistakes_in_a_recipe_are_told_before_training(tmp_path: Path, setting: 
 def test_half_precision_trains_too(tmp_path: Path) -> None:
     trainer = make(tmp_path, "training.precision=bfloat16", "training.iterations=3")
     trainer.run()
-    assert all(value.isfinite().all() for value in trainer.network.state_dict().values())
+    assert all(value.isfinite().all() for value in trainer.strategy.network.state_dict().values())
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lightning_fabric") is not None, reason="Lightning Fabric is installed")
@@ -313,7 +320,7 @@ def test_two_devices_train_one_model_stop_together_and_continue(tmp_path: Path) 
     both = load_checkpoint(tmp_path / "both" / "checkpoint.pt")
     assert both.iteration == 4
     for name, value in naive_two_devices(tmp_path, *settings).items():
-        torch.testing.assert_close(both.network[name], value, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(network_of(both)[name], value, atol=1e-5, rtol=1e-4)
 
     with pytest.raises(subprocess.CalledProcessError) as failure:
         run_on_two_devices(tmp_path / "stopped", "--stop-at", "2", *settings)
@@ -335,8 +342,8 @@ def naive_two_devices(folder: Path, *settings: str) -> dict[str, Tensor]:
         trainer.optimizer.zero_grad()
         for rank in (0, 1):
             episode = [torch.as_tensor(part).float() for part in tiny.Discs()[2 * iteration + rank]]
-            (trainer.objective(*episode)["loss"] / 2).backward()
+            (trainer.strategy.objective(*episode)["loss"] / 2).backward()
         for group, rate in zip(trainer.optimizer.param_groups, trainer.base_rates, strict=True):
             group["lr"] = rate * trainer.schedule(iteration)
         trainer.optimizer.step()
-    return trainer.network.state_dict()
+    return trainer.strategy.network.state_dict()

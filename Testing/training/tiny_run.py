@@ -16,12 +16,13 @@ import torch
 from momentumseg.networks.registry import build_few_shot_network
 from momentumseg.recipes.reading import read_recipe
 from momentumseg.training.episodes import Episode
-from momentumseg.training.few_shot_trainer import FewShotTrainer
+from momentumseg.training.few_shot_run import few_shot_trainer
+from momentumseg.training.trainer import Trainer
 
 SETTINGS = (
     'network.backbone={name = "tiny", channels = 8}',
     "schedule.warmup=2",
-    "training.checkpoint_every=5",
+    "training.epoch=5",
     "training.iterations=22",
 )
 SIZE = 32
@@ -48,13 +49,13 @@ def recipe_with(*settings: str, recipe: str = "lms-laptop") -> dict[str, Any]:
     return read_recipe(recipe, (*SETTINGS, *settings))
 
 
-def make_trainer(folder: Path, *settings: str, recipe: str = "lms-laptop", devices: int = 1) -> FewShotTrainer:
+def make_trainer(folder: Path, *settings: str, recipe: str = "lms-laptop", devices: int = 1) -> Trainer:
     """Trainer of an untrained network, the same at every call."""
     table = recipe_with(*settings, recipe=recipe)
     torch.manual_seed(0)
     network = build_few_shot_network(table["network"])
     card = {"name": "tiny", "licence": "none", "training_data": "generated discs"}
-    return FewShotTrainer(network, Discs(), table, folder, card, devices=devices)
+    return few_shot_trainer(network, Discs(), table, folder, card, devices=devices)
 
 
 def main(arguments: list[str]) -> None:

@@ -12,8 +12,15 @@ import torch
 
 from momentumseg.evaluation.benchmark_report import BenchmarkReport, Measure
 from momentumseg.recipes.reading import read_recipe, recipe_names
-from momentumseg.training.few_shot_run import RunOptions, build_episodes, prepare_volumes, with_training_cases
-from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgress
+from momentumseg.training.few_shot_run import (
+    RunOptions,
+    build_episodes,
+    few_shot_trainer,
+    prepare_volumes,
+    with_training_cases,
+)
+from momentumseg.training.progress import TrainingProgress
+from momentumseg.training.trainer import Trainer
 
 LAPTOP_SUFFIX = "-laptop"
 _WARM_UP = 3
@@ -55,7 +62,7 @@ def bench_training(
 def _seconds_of(name: str, steps: int, overrides: Sequence[str]) -> float:
     from momentumseg.networks.registry import build_few_shot_network
 
-    recipe = read_recipe(name, ["data.phantoms=2", "training.checkpoint_every=1000000", *overrides])
+    recipe = read_recipe(name, ["data.phantoms=2", "training.epoch=1000000", *overrides])
     recipe["training"]["iterations"] = _WARM_UP + steps
     recipe = with_training_cases(recipe, {})
     with tempfile.TemporaryDirectory(prefix="momentumseg-bench-") as folder:
@@ -63,11 +70,11 @@ def _seconds_of(name: str, steps: int, overrides: Sequence[str]) -> float:
         dataset = build_episodes(recipe, prepare_volumes(recipe, options))
         torch.manual_seed(0)
         network: Any = build_few_shot_network(recipe["network"])
-        trainer = FewShotTrainer(network, dataset, recipe, Path(folder), {"name": "benchmark", "licence": ""})
+        trainer = few_shot_trainer(network, dataset, recipe, Path(folder), {"name": "benchmark", "licence": ""})
         return _timed_run(trainer, steps)
 
 
-def _timed_run(trainer: FewShotTrainer, steps: int) -> float:
+def _timed_run(trainer: Trainer, steps: int) -> float:
     """Seconds of the last ``steps`` iterations; the first ones set up memory. Writing the model does not count."""
     started: list[float] = []
     ended: list[float] = []

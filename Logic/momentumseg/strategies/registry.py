@@ -14,7 +14,10 @@ from momentumseg.strategies.base import Strategy
 
 
 class Sampler(Protocol):
-    """Where patches come from; each depends on its index alone. See :class:`momentumseg.training.patches.PatchSampler`."""
+    """Where patches come from; each depends on its index alone.
+
+    See :class:`momentumseg.training.patches.PatchSampler`.
+    """
 
     def labelled(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (C, *S) float32 and labels (*S) int64."""
@@ -31,7 +34,7 @@ _MODULES = ("supervised", "mean_teacher")
 
 
 def register_strategy(name: str) -> Callable[[_Factory], _Factory]:
-    """Register a factory that takes ``network, objective, sampler`` and the options of the recipe's [strategy] table."""
+    """Register a factory that takes ``network, objective, sampler`` and the options of a recipe's [strategy] table."""
 
     def register(factory: _Factory) -> _Factory:
         _STRATEGIES[name] = factory

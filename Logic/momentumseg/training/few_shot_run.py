@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.read import read_volume
@@ -16,15 +17,17 @@ from momentumseg.networks.few_shot import FewShotNetwork
 from momentumseg.networks.registry import build_few_shot_network
 from momentumseg.objectives.few_shot import FewShotObjective
 from momentumseg.optimizers.registry import build_optimizer, build_schedule
+from momentumseg.strategies.episodic import Episodes, Episodic
 from momentumseg.training.episodes import EligibilityRules, EpisodeDataset
-from momentumseg.training.few_shot_trainer import FewShotTrainer, TrainingProgress
 from momentumseg.training.phantoms import generate_phantom_volume
 from momentumseg.training.preparation import RegionSource, prepare_volume
 from momentumseg.training.prepared_volume import PreparedVolume
+from momentumseg.training.progress import TrainingProgress
 from momentumseg.training.settings import TrainingSettings
+from momentumseg.training.trainer import Trainer
 from momentumseg.transforms.episode_augmentation import AugmentationConfig
 from momentumseg.transforms.slices import slices_to_images
-from momentumseg.weights.loading import load_backbone_weights
+from momentumseg.weights.loading import load_backbone_weights, save_few_shot_model
 from momentumseg.weights.store import WeightsStore
 
 
@@ -35,7 +38,7 @@ class RunOptions:
     Attributes:
         folder: of checkpoints and the model; an unfinished run in it is continued.
         images: unlabelled volumes by case name.
-        device, devices: see :class:`FewShotTrainer`.
+        device, devices: see :class:`Trainer`.
         cache_folder: of the supervoxels; None computes them anew.
         on_prepared: called with the number of prepared volumes and of all.
         on_progress: called every few iterations.
@@ -68,11 +71,36 @@ def run_few_shot_training(recipe: Mapping[str, Any], options: RunOptions) -> Pat
     _check_tables(recipe, network)
     volumes = prepare_volumes(recipe, options)
     dataset = build_episodes(recipe, volumes)
-    trainer = FewShotTrainer(network, dataset, recipe, options.folder, card_of(recipe), options.device, options.devices)
+    trainer = few_shot_trainer(
+        network, dataset, recipe, options.folder, card_of(recipe), options.device, options.devices
+    )
     if not trainer.resume():
         initialize(network, recipe, volumes, options.store, seed)
         trainer.restart_average()
     return trainer.run(options.on_progress, options.cancelled)
+
+
+def few_shot_trainer(
+    network: FewShotNetwork,
+    episodes: Episodes,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    card: Mapping[str, Any],
+    device: str = "cpu",
+    devices: int = 1,
+) -> Trainer:
+    """Trainer of a few-shot network on episodes; ``card`` is the model card, see :mod:`momentumseg.weights.cards`.
+
+    Raises:
+        InputError: the recipe's tables do not fit.
+        DependencyError: several devices without Lightning Fabric.
+    """
+
+    def write_model(_: nn.Module, path: Path, metrics: Mapping[str, float]) -> None:
+        save_few_shot_model(network, path, recipe=recipe, card=card)
+
+    strategy = Episodic(FewShotObjective.from_mapping(network, recipe.get("objective", {})), episodes)
+    return Trainer(strategy, recipe, folder, write_model, device, devices)
 
 
 def with_training_cases(recipe: Mapping[str, Any], names: Mapping[str, Path] | Sequence[str]) -> dict[str, Any]:
@@ -164,7 +192,7 @@ def card_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def _check_tables(recipe: Mapping[str, Any], network: FewShotNetwork) -> None:
     """Try every table of a recipe: a mistake in one must not wait for minutes of preparation."""
     FewShotObjective.from_mapping(network, recipe.get("objective", {}))
-    build_optimizer(network, recipe.get("optimizer", {}))
+    build_optimizer(network.parameters(), recipe.get("optimizer", {}))
     build_schedule(recipe.get("schedule", {}), TrainingSettings.of(recipe).iterations)
     AugmentationConfig.from_mapping(recipe.get("augmentation", {}))
     _eligibility_rules(recipe)

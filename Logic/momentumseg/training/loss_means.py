@@ -1,0 +1,30 @@
+"""Means of the losses of several iterations, without waiting for the device in each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+
+class LossMeans:
+    """Sums losses where they are; numbers leave the device only when they are asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Take in the losses of one iteration."""
+        self._count += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.float()
+
+    def means(self) -> dict[str, float]:
+        """Means by name."""
+        return {name: float(value) / self._count for name, value in self._sums.items()}
+
+    def are_finite(self) -> bool:
+        """Whether no loss was NaN or infinite; true before the first."""
+        return all(math.isfinite(float(value)) for value in self._sums.values())
