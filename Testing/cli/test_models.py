@@ -15,7 +15,7 @@ def test_list_names_the_catalogue(momentumseg) -> None:
 def test_own_weights_are_imported_shown_and_deleted(momentumseg, a_model_file: Path) -> None:
     assert momentumseg("models", "import", "mine", a_model_file).exit_code == 0
     shown = momentumseg("models", "show", "mine", "--json").json
-    assert shown["kind"] == "own"
+    assert (shown["kind"], shown["source"]) == ("few-shot", "own")
     assert Path(shown["path"]).read_bytes() == a_model_file.read_bytes()
     assert momentumseg("models", "delete", "mine", "--json").json["freed_bytes"] == a_model_file.stat().st_size
     assert momentumseg("models", "show", "mine").exit_code == 4

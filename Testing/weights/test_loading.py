@@ -13,12 +13,8 @@ from torch import nn
 from momentumseg.errors import OutputError, WeightsError
 from momentumseg.networks.backbones.resnet_dilated import DilatedResNet
 from momentumseg.weights.checksums import sha256_of
-from momentumseg.weights.loading import (
-    METADATA_KEY,
-    load_backbone_weights,
-    load_few_shot_model,
-    save_few_shot_model,
-)
+from momentumseg.weights.loading import load_backbone_weights, load_few_shot_model, save_few_shot_model
+from momentumseg.weights.model_files import METADATA_KEY
 from momentumseg.weights.reading import read_metadata
 from momentumseg.weights.store import WeightsStore
 
@@ -140,7 +136,7 @@ def test_failed_save_leaves_the_old_file(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("momentumseg.weights.loading.save_file", full_disk)
+    monkeypatch.setattr("momentumseg.weights.model_files.save_file", full_disk)
     with pytest.raises(OutputError, match="disk is full"):
         save_few_shot_model(a_network, a_model_file, RECIPE, CARD)
     assert a_model_file.read_bytes() == before

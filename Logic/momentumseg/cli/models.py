@@ -30,7 +30,8 @@ def list_models(context: typer.Context) -> None:
     for model in stored:
         entry = model.entry
         here = readable_size(model.size_bytes) if model.path else f"no ({entry.source.kind if entry else 'own'})"
-        table.add_row(model.name, entry.kind if entry else "own file", entry.licence if entry else "", here)
+        kind, licence = _kind_and_licence(model)
+        table.add_row(model.name, kind if entry else f"{kind}, own file".removeprefix("own, "), licence, here)
     payload = {
         "folder": str(store.folder),
         "size_bytes": store.size_bytes(),
@@ -108,12 +109,23 @@ def delete(context: typer.Context, name: Name) -> None:
 
 def _as_mapping(model: StoredModel) -> dict[str, Any]:
     entry = model.entry
+    kind, licence = _kind_and_licence(model)
     return {
         "name": model.name,
-        "kind": entry.kind if entry else "own",
-        "licence": entry.licence if entry else "",
+        "kind": kind,
+        "licence": licence,
         "source": entry.source.kind if entry else "own",
         "path": str(model.path) if model.path else None,
         "size_bytes": model.size_bytes,
         "sha256": entry.sha256 if entry else "",
     }
+
+
+def _kind_and_licence(model: StoredModel) -> tuple[str, str]:
+    """Of the catalogue, or of what a file of our own trainer says; "own" for other files that the user brought."""
+    if model.entry is not None:
+        return model.entry.kind, model.entry.licence
+    from momentumseg.weights.model_files import model_inside
+
+    inside = model_inside(model.path) if model.path else None
+    return ("own", "") if inside is None else (inside[0], inside[1].licence)

@@ -21,7 +21,7 @@ from momentumseg.weights.cards import ModelCard
 from momentumseg.weights.catalogue import CatalogueEntry
 from momentumseg.weights.checksums import sha256_of
 from momentumseg.weights.key_report import KeyReport
-from momentumseg.weights.loading import weights_path
+from momentumseg.weights.model_files import weights_path
 from momentumseg.weights.sam_files import (
     LITE_MEDSAM,
     LVM_MED,

@@ -16,6 +16,7 @@ from momentumseg.errors import WeightsError
 from momentumseg.networks.sam.sam import SamNetwork
 from momentumseg.weights.key_report import KeyReport, select_tensors
 from momentumseg.weights.layouts import copy_tensors
+from momentumseg.weights.model_files import refuse_own_models
 from momentumseg.weights.reading import read_tensors
 
 # Layouts that can be run.
@@ -69,6 +70,7 @@ def read_sam_file(path: Path) -> SamFile:
         WeightsError: missing, truncated or unsafe file, or no layout that can be run (the sentence says what it is).
     """
     tensors = read_tensors(path)
+    refuse_own_models(path)
     layout = _layout(tensors, path)
     return SamFile(path, layout, {name: value for name, value in tensors.items() if not _is_known_rest(name)})
 

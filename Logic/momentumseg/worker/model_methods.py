@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from momentumseg.errors import WeightsError
 from momentumseg.weights.cards import ModelCard
 from momentumseg.weights.catalogue import CatalogueEntry
-from momentumseg.weights.loading import METADATA_KEY
-from momentumseg.weights.reading import parse_json, read_metadata
+from momentumseg.weights.model_files import model_inside
 from momentumseg.weights.store import StoredModel, WeightsStore
 from momentumseg.worker.registry import Call, Values, method
 
@@ -18,7 +16,7 @@ _NON_COMMERCIAL = "These weights are not for commercial use."
 
 @method("list_models")
 def list_models(call: Call) -> Values:
-    """The models of one kind ("few-shot", "sam"), or all; the user's own files that are of that kind are among them."""
+    """Models of one kind ("few-shot", "automatic", "sam"), or all; the user's own files of that kind are among them."""
     store, kind = WeightsStore(), call.parameters.get("kind")
     models = [_described(stored) for stored in store.list()]
     return {"models": [model for model in models if kind in (None, model["kind"])], "folder": str(store.folder)}
@@ -68,32 +66,19 @@ def _of_catalogue(stored: StoredModel, entry: CatalogueEntry) -> dict[str, Any]:
 
 
 def _own(stored: StoredModel) -> dict[str, Any]:
-    """A file that the user brought: few-shot when our trainer wrote it."""
-    card = _card_inside(stored)
+    """A file that the user brought or trained; our trainer's files say what they are."""
+    inside = None if stored.path is None else model_inside(stored.path)
+    kind, card = inside or ("own", ModelCard(stored.name))
     return {
         "name": stored.name,
-        "title": stored.name if card is None else card.name,
-        "kind": "own" if card is None else "few-shot",
+        "title": card.name,
+        "kind": kind,
         "size_bytes": stored.size_bytes,
         "state": "ready",
         "how_to_get": "",
         "deletable": True,
-        **_card_facts(card or ModelCard(stored.name)),
+        **_card_facts(card),
     }
-
-
-def _card_inside(stored: StoredModel) -> ModelCard | None:
-    """The card of a file that our trainer wrote; None for every other file, damaged ones included."""
-    if stored.path is None:
-        return None
-    try:
-        metadata = read_metadata(stored.path)
-        if METADATA_KEY not in metadata:
-            return None
-        card = parse_json(metadata[METADATA_KEY], stored.path).get("card")
-        return ModelCard.from_mapping(card) if isinstance(card, dict) else None
-    except WeightsError:
-        return None
 
 
 def _card_facts(card: ModelCard) -> dict[str, Any]:
