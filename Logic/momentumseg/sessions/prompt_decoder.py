@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -273,8 +272,7 @@ class PromptDecoder:
 
 def embedding_identity(model: PromptModel) -> str:
     """What an embedding depends on besides the volume: the encoder's weights and the preprocessing."""
-    preprocessing = hashlib.sha256(repr(model.preprocessing).encode()).hexdigest()[:16]
-    return f"{model.embedding_sha256}:{preprocessing}"
+    return f"{model.embedding_sha256}:{model.preprocessing.identity}"
 
 
 def _clicks(slices: PromptSlices, points: Sequence[PointPrompt]) -> Clicks:

@@ -30,7 +30,7 @@ class Sampler(Protocol):
 
 _Factory = TypeVar("_Factory", bound=Callable[..., Strategy])
 _STRATEGIES: dict[str, Callable[..., Strategy]] = {}
-_MODULES = ("supervised", "mean_teacher")
+_MODULES = ("supervised", "mean_teacher", "prompt_decoder")
 
 
 def register_strategy(name: str) -> Callable[[_Factory], _Factory]:

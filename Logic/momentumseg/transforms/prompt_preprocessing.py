@@ -18,6 +18,7 @@ Communications 2024; Nguyen et al., "LVM-Med", NeurIPS 2023 (prompt setting).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -119,6 +121,11 @@ class SliceTransform:
         """Network pixels a voxel, as (along x, along y)."""
         return self.resized_shape[1] / self.slice_shape[1], self.resized_shape[0] / self.slice_shape[0]
 
+    @property
+    def logit_pixel(self) -> float:
+        """Network pixels along a side of a pixel of the logits."""
+        return self.image_size / self.mask_size
+
     def to_network(self, xy: np.ndarray) -> np.ndarray:
         """Slice coordinates ``(..., 2)`` as (column, row) to network pixels (x, y), float32."""
         return ((np.asarray(xy, dtype=np.float64) + 0.5) * self.scale - 0.5).astype(np.float32)
@@ -141,12 +148,22 @@ class SliceTransform:
         rows, columns = self._mask_positions()
         return (linear_matrix(rows, self.mask_size) @ values @ linear_matrix(columns, self.mask_size).T).numpy()
 
+    def mask_to_logits(self, mask: np.ndarray) -> np.ndarray:
+        """Float32 ``(4h, 4h)``, 1 inside and 0 outside, of a mask (rows, columns), linear at the centres of the logits.
+
+        Padding is outside.
+        """
+        centres = (np.arange(self.mask_size) + 0.5) * self.logit_pixel - 0.5
+        columns, rows = self.from_network(np.stack([centres, centres], axis=1)).T
+        places = np.meshgrid(rows, columns, indexing="ij")
+        inside: np.ndarray = ndimage.map_coordinates(mask.astype(np.float32), places, order=1, cval=0.0)
+        return inside
+
     def _mask_positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the slice's voxel centres in the grid of the logits."""
-        cell = self.image_size / self.mask_size
         across, down = self.scale
-        rows = (np.arange(self.slice_shape[0]) + 0.5) * down / cell - 0.5
-        columns = (np.arange(self.slice_shape[1]) + 0.5) * across / cell - 0.5
+        rows = (np.arange(self.slice_shape[0]) + 0.5) * down / self.logit_pixel - 0.5
+        columns = (np.arange(self.slice_shape[1]) + 0.5) * across / self.logit_pixel - 0.5
         return rows, columns
 
 
@@ -185,6 +202,11 @@ class PromptPreprocessing:
         if kind not in KINDS:
             raise InputError(f"There is no preprocessing named {kind!r}; choose one of {', '.join(KINDS)}.")
         return cls(kind, image_size, mask_size, **KINDS[kind])
+
+    @property
+    def identity(self) -> str:
+        """Tells preprocessings apart in caches."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def fit(self, array: np.ndarray) -> IntensityWindow | None:
         """The window that :meth:`prepare` wants for slices of this volume; None where each slice stands alone.

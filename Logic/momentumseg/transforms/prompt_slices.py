@@ -12,7 +12,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from momentumseg.errors import InputError
 from momentumseg.geometry.network_space import NetworkSpace
@@ -141,12 +140,7 @@ class PromptSlices:
 
         The mask is sampled linearly at the centres of the low-resolution pixels.
         """
-        transform = self._transform
-        cell = transform.image_size / transform.mask_size
-        centres = (np.arange(transform.mask_size) + 0.5) * cell - 0.5
-        columns, rows = transform.from_network(np.stack([centres, centres], axis=1)).T
-        places = np.meshgrid(rows, columns, indexing="ij")
-        inside = ndimage.map_coordinates(self._upright(mask).astype(np.float32), places, order=1, cval=0.0)
+        inside = self._transform.mask_to_logits(self._upright(mask))
         return ((2.0 * inside - 1.0) * _MASK_STRENGTH).astype(np.float32)
 
     # And back

@@ -144,7 +144,7 @@ class MaskDecoder(nn.Module):
         """Mask logits ``(N, M, 4h, 4w)`` and predicted IoU ``(N, M)``; M is 3 for ``multimask``, else 1.
 
         Args:
-            embedding: of one image, ``(1, C, h, w)``.
+            embedding: of one image, ``(1, C, h, w)``, or of one image a prompt, ``(N, C, h, w)``.
             positions: of its cells, ``(1, h * w, C)``.
             sparse: prompt tokens ``(N, T, C)``, or None.
             dense: prompt map ``(N, C, h, w)``, or anything that broadcasts to it.
