@@ -42,6 +42,10 @@ def test_result_may_take_the_place_of_the_image(an_image: np.ndarray) -> None:
     np.testing.assert_array_equal(an_image, expected)
 
 
+def test_own_values_stay_as_they_are(an_image: np.ndarray) -> None:
+    np.testing.assert_array_equal(normalized_channels(an_image, "own"), an_image)
+
+
 @pytest.mark.parametrize("rule", ["z-score", 3, [1.0], [5, 5], [300, -100], ["a", "b"], None, [0, float("inf")]])
 def test_unknown_rules_are_refused_in_words(rule: object) -> None:
     with pytest.raises(InputError, match="choose 'zscore', 'percentile' or a window"):

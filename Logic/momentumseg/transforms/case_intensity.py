@@ -9,11 +9,12 @@ import numpy as np
 from momentumseg.errors import InputError
 from momentumseg.transforms.intensity import IntensityNormalization
 
-ZSCORE, PERCENTILE = "zscore", "percentile"
+ZSCORE, PERCENTILE, OWN = "zscore", "percentile", "own"
 
 IntensityRule = str | Sequence[float]
 """``"zscore"``: mean 0 and standard deviation 1 of each channel; ``"percentile"``: the same after clipping to its 0.5
-and 99.5 percentiles; ``[low, high]``: that window, in the volume's own units (HU for CT), to -1 .. 1."""
+and 99.5 percentiles; ``[low, high]``: that window, in the volume's own units (HU for CT), to -1 .. 1; ``"own"``: the
+values of the file, for networks whose preprocessing starts from these (prompts)."""
 
 
 def checked_intensity_rule(rule: object) -> IntensityRule:
@@ -22,7 +23,7 @@ def checked_intensity_rule(rule: object) -> IntensityRule:
     Raises:
         InputError: no such rule, or a window that is empty.
     """
-    if rule in (ZSCORE, PERCENTILE):
+    if rule in (ZSCORE, PERCENTILE, OWN):
         return str(rule)
     if isinstance(rule, Sequence) and not isinstance(rule, str) and len(rule) == 2:
         low, high = rule
@@ -30,7 +31,7 @@ def checked_intensity_rule(rule: object) -> IntensityRule:
             return [float(low), float(high)]
     raise InputError(
         f"The intensity rule {rule!r} cannot be used; choose '{ZSCORE}', '{PERCENTILE}' or a window such as "
-        "[-100, 300]."
+        f"[-100, 300] ('{OWN}' for prompts)."
     )
 
 
@@ -48,6 +49,9 @@ def normalized_channels(image: np.ndarray, rule: IntensityRule, out: np.ndarray 
     rule = checked_intensity_rule(rule)
     out = np.empty(image.shape, dtype=np.float32) if out is None else out
     for channel, target in zip(image, out, strict=True):
+        if rule == OWN:
+            target[...] = channel
+            continue
         constants = _constants(channel, rule)
         target[...] = channel
         np.clip(target, constants.low, constants.high, out=target)
