@@ -96,16 +96,21 @@ class CanonicalGrid:
         """Whether grid voxels are the volume's voxels in another order, so that every way back is exact."""
         return all(axis.is_copy for axis in self.axes)
 
+    def oriented(self, array: np.ndarray) -> np.ndarray:
+        """View of a (K, J, I) array with the grid's axis order and directions; writing to it writes to the array."""
+        view = array.transpose([axis.axis for axis in self.axes])
+        return view[tuple(slice(None, None, -1 if axis.flipped else 1) for axis in self.axes)]
+
     def forward_image(self, array: np.ndarray) -> np.ndarray:
         """(D, H, W) float32 grid values of a (K, J, I) image, linear, smoothed along axes that get coarser."""
         self._check(array.shape, self.source_shape)
-        oriented = np.ascontiguousarray(self._oriented(array), dtype=np.float32)
+        oriented = np.ascontiguousarray(self.oriented(array), dtype=np.float32)
         return _resampled(oriented, [None if axis.is_copy else axis.image_weights for axis in self.axes])
 
     def forward_labels(self, labelmap: np.ndarray) -> np.ndarray:
         """(D, H, W) grid labels of a (K, J, I) label map, nearest voxel, same type."""
         self._check(labelmap.shape, self.source_shape)
-        return np.ascontiguousarray(self._oriented(labelmap)[np.ix_(*(axis.nearest_voxels for axis in self.axes))])
+        return np.ascontiguousarray(self.oriented(labelmap)[np.ix_(*(axis.nearest_voxels for axis in self.axes))])
 
     def backward_labels(self, labels: np.ndarray) -> np.ndarray:
         """(K, J, I) labels of a (D, H, W) label map of the grid, nearest grid voxel, same type."""
@@ -123,13 +128,8 @@ class CanonicalGrid:
             target[:] = self._unoriented(_resampled(np.asarray(channel, dtype=np.float32), weights))
         return values
 
-    def _oriented(self, array: np.ndarray) -> np.ndarray:
-        """View of a (K, J, I) array with the grid's axis order and directions."""
-        view = array.transpose([axis.axis for axis in self.axes])
-        return view[tuple(slice(None, None, -1 if axis.flipped else 1) for axis in self.axes)]
-
     def _unoriented(self, array: np.ndarray) -> np.ndarray:
-        """View (K, J, I) of an array in the grid's axis order; the inverse of `_oriented`."""
+        """View (K, J, I) of an array in the grid's axis order; the inverse of `oriented`."""
         view = array[tuple(slice(None, None, -1 if axis.flipped else 1) for axis in self.axes)]
         return view.transpose(np.argsort([axis.axis for axis in self.axes]))
 
