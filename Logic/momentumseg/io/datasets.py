@@ -84,18 +84,27 @@ def patient_of(case_name: str, pattern: str | None = None) -> str:
     """
     if pattern is None:
         return _SCAN_SUFFIX.sub("", case_name) or case_name
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"The pattern of patients {pattern!r} is no regular expression ({error}).") from error
-    if compiled.groups < 1:
-        raise InputError(f"The pattern of patients {pattern!r} has no group; put the patient in brackets: '(p\\d+)_'.")
-    found = compiled.search(case_name)
+    found = patient_pattern(pattern).search(case_name)
     if found is None or not found.group(1):
         raise InputError(
             f"The pattern of patients {pattern!r} does not fit the case {case_name!r}; change one of them."
         )
     return found.group(1)
+
+
+def patient_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of :func:`patient_of`.
+
+    Raises:
+        InputError: it is none, or has no group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise InputError(f"The pattern of patients {pattern!r} is no regular expression ({error}).") from error
+    if compiled.groups < 1:
+        raise InputError(f"The pattern of patients {pattern!r} has no group; put the patient in brackets: '(p\\d+)_'.")
+    return compiled
 
 
 def labelled_cases(folder: Path | str) -> list[Case]:

@@ -54,14 +54,18 @@ def volume_from_itk(image: sitk.Image, name: str = "") -> Volume:
     array = sitk.GetArrayFromImage(image)
     if image.GetDimension() == 2:
         array = array[np.newaxis]
-    return Volume(array, _ijk_to_ras(image), name)
+    return Volume(array, ijk_to_ras_of(image), name)
 
 
-def _ijk_to_ras(image: sitk.Image) -> np.ndarray:
-    """(4, 4) matrix of a 2D or 3D image; a 2D image lies in the axial plane with slices of 1 mm."""
+def ijk_to_ras_of(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """(4, 4) matrix of an image, or of the header that a reader has read, in mm.
+
+    A 2D image lies in the axial plane with slices of 1 mm; of more than three dimensions the first three count.
+    """
     dimension = image.GetDimension()
+    used = min(dimension, 3)
     ijk_to_lps = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(dimension, dimension)
-    ijk_to_lps[:dimension, :dimension] = direction * np.array(image.GetSpacing())
-    ijk_to_lps[:dimension, 3] = image.GetOrigin()
+    direction = np.array(image.GetDirection()).reshape(dimension, dimension)[:used, :used]
+    ijk_to_lps[:used, :used] = direction * np.array(image.GetSpacing())[:used]
+    ijk_to_lps[:used, 3] = image.GetOrigin()[:used]
     return np.asarray(_LPS_TO_RAS @ ijk_to_lps)
