@@ -16,8 +16,8 @@ def build_distance_head(network: nn.Module, structures: int, dimensions: int = 2
     Raises:
         InputError: the network's last layer is not known.
     """
-    channels = next(module.in_channels for module in _last_layer(network).modules() if hasattr(module, "in_channels"))
-    return convolution(int(channels), structures, 1, dimensions=dimensions)
+    layers = (module for module in _last_layer(network).modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
+    return convolution(next(layers).in_channels, structures, 1, dimensions=dimensions)
 
 
 def logits_and_distances(network: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -161,14 +161,15 @@ class MeanTeacher(Strategy):
         images, labels, *rest = batch
         self._results = {}
         if not rest:
-            return self._summed(self._labelled_terms(*self._student(images), labels))
+            return self._labelled_terms(*self._student(images), labels)
         unlabelled = rest[0].flatten(0, 1)
         boxes = boxes_to_exchange(unlabelled, self.settings.exchange)
         told = self._told(unlabelled, boxes)
         logits, maps = self._student(torch.cat([images, exchanged(self.view(unlabelled), boxes)]))
         count = len(images)
-        terms = self._labelled_terms(logits[:count], _part(maps, slice(count)), labels)
-        return self._summed(terms | self._unlabelled_terms(logits[count:], _part(maps, slice(count, None)), *told))
+        labelled = self._labelled_terms(logits[:count], _part(maps, slice(count)), labels)
+        learned = self._unlabelled_terms(logits[count:], _part(maps, slice(count, None)), *told)
+        return labelled | learned | {"loss": labelled["loss"] + self.ramp() * learned["loss"]}
 
     def _student(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         if isinstance(self.distances, nn.Identity):
@@ -186,8 +187,8 @@ class MeanTeacher(Strategy):
     def _labelled_terms(self, logits: Tensor, maps: Tensor | None, labels: Tensor) -> dict[str, Tensor]:
         settings = self.settings
         losses: dict[str, Tensor] = dict(self.objective(logits, labels))
-        terms = {"labelled": losses.pop("loss"), **{name: value.detach() for name, value in losses.items()}}
-        total = terms["labelled"]
+        total = losses.pop("loss")
+        terms = {"labelled": total, **losses}
         if settings.duality > 0:
             reference = nn.functional.one_hot(labels, self.classes).movedim(-1, 1)
             result = self.labelled_duality(logits, reference, self.network.parameters())
@@ -197,7 +198,7 @@ class MeanTeacher(Strategy):
         if settings.distance > 0 and maps is not None:
             terms["distance"] = distance_loss(maps, signed_distance_maps(labels, self.classes))
             total = total + settings.distance * terms["distance"]
-        return {"loss": total, **terms}
+        return {"loss": total, **_detached(terms)}
 
     def _unlabelled_terms(
         self, logits: Tensor, maps: Tensor | None, told: Tensor, told_maps: Tensor | None
@@ -219,11 +220,7 @@ class MeanTeacher(Strategy):
         if self.contrast is not None and maps is not None and told_maps is not None:
             terms["contrast"] = self.contrast(maps, told_maps)
             total = total + settings.contrast * terms["contrast"]
-        return {"unlabelled_total": self.ramp() * total, **terms}
-
-    def _summed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        loss = terms.pop("loss") + terms.pop("unlabelled_total", torch.zeros(()))
-        return {"loss": loss, **{name: value.detach() for name, value in terms.items()}}
+        return {"loss": total, **_detached(terms)}
 
     def ramp(self) -> float:
         """Weight of the unlabelled terms in the coming iteration, 0 to 1."""
@@ -257,6 +254,10 @@ class MeanTeacher(Strategy):
                 values[f"kkt_inequality_{name}"] = result.residuals.inequality
                 values[f"kkt_complementarity_{name}"] = result.residuals.complementarity
         return values
+
+
+def _detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in terms.items()}
 
 
 def _part(values: Tensor | None, where: slice) -> Tensor | None:
