@@ -21,12 +21,13 @@ from momentumseg.weights.store import WEIGHTS_SUFFIXES, WeightsStore
 
 METADATA_KEY = "momentumseg"
 FORMAT = 1
-FEW_SHOT, AUTOMATIC = "few-shot", "automatic"
+FEW_SHOT, AUTOMATIC, PROMPTED = "few-shot", "automatic", "sam"  # as the catalogue names them
 _LARGEST_HALF = 65504.0
 _HOW_TO_USE = {
     FEW_SHOT: "a few-shot model, which needs a drawn slice: use it with the method 'Few-shot' or 'momentumseg fewshot'",
     AUTOMATIC: "an automatic model, which needs nothing drawn: use it with the method 'Automatic' or 'momentumseg "
     "automatic'",
+    PROMPTED: "a fine-tuned decoder for prompts: use it with the method 'Prompts' or 'momentumseg prompt --model'",
 }
 
 
@@ -38,6 +39,7 @@ def write_model_file(
     table: Mapping[str, Any],
     recipe: Mapping[str, Any],
     card: ModelCard | Mapping[str, Any],
+    half: bool = True,
     **tables: Mapping[str, Any],
 ) -> None:
     """Write a network with its description to one safetensors file, atomically.
@@ -46,8 +48,9 @@ def write_model_file(
     in single precision: they are few, and running variances leave the range of half precision.
 
     Args:
-        kind: :data:`FEW_SHOT` or :data:`AUTOMATIC`.
-        table: that builds the network.
+        kind: :data:`FEW_SHOT`, :data:`AUTOMATIC` or :data:`PROMPTED`.
+        table: that builds the network, or says what it belongs to.
+        half: False keeps everything in single precision.
         tables: further ones that the kind needs, by name.
 
     Raises:
@@ -62,7 +65,7 @@ def write_model_file(
         "card": card.to_mapping(),
         **{name: dict(further) for name, further in tables.items()},
     }
-    tensors = {name: _compact(value) for name, value in network.state_dict().items()}
+    tensors = {name: _compact(value, half) for name, value in network.state_dict().items()}
     try:
         with atomic_path(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(description)})
@@ -102,7 +105,7 @@ def refuse_own_models(path: Path) -> None:
         WeightsError: it is a few-shot or an automatic model; the sentence says what it is for.
     """
     inside = model_inside(path)
-    if inside is not None and inside[0] in _HOW_TO_USE:
+    if inside is not None and inside[0] in (FEW_SHOT, AUTOMATIC):
         raise _other_kind(path, inside[0])
 
 
@@ -165,9 +168,9 @@ def _other_kind(path: Path, kind: str) -> WeightsError:
     return WeightsError(f"The file {path.name} is {_HOW_TO_USE.get(kind, f'a model of the kind {kind!r}')}.")
 
 
-def _compact(value: Tensor) -> Tensor:
+def _compact(value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu().contiguous()
-    is_matrix = value.ndim >= 2 and value.is_floating_point() and value.numel() > 0
+    is_matrix = half and value.ndim >= 2 and value.is_floating_point() and value.numel() > 0
     if not is_matrix or value.abs().max() > _LARGEST_HALF:
         return value.clone()  # safetensors refuses tensors that share memory
     return value.half()

@@ -22,6 +22,7 @@ from momentumseg.weights.catalogue import CatalogueEntry
 from momentumseg.weights.checksums import sha256_of
 from momentumseg.weights.key_report import KeyReport
 from momentumseg.weights.model_files import weights_path
+from momentumseg.weights.prompt_decoders import FineTunedDecoder, read_prompt_decoder
 from momentumseg.weights.sam_files import (
     LITE_MEDSAM,
     LVM_MED,
@@ -98,14 +99,15 @@ def load_prompt_model(
     image_size: int | None = None,
     precision: Precision = "auto",
 ) -> LoadedPromptModel:
-    """Return the prompt model of a catalogue name or of a file of the SAM family.
+    """Return the prompt model of a catalogue name, of a file of the SAM family, or of a decoder that we fine-tuned.
 
     A file that is none of the catalogue's is recognised by its tensors. Where two models share them (SAM and MedSAM)
     ``family`` decides, then the checksum, then the file's name, then SAM is assumed.
 
     Args:
+        reference: a fine-tuned decoder is completed by its encoder, which must be on this computer.
         decoder: name or file whose prompt encoder and mask decoder are used. LVM-Med is only an image encoder and takes
-            SAM ViT-B's by default.
+            SAM ViT-B's by default. One that was fine-tuned on another encoder is refused.
         family: preprocessing of the card: 'sam', 'medsam', 'lite-medsam' or 'lvm-med'.
         image_size: pixels of the network's image; the published one by default, smaller is quicker and worse.
         precision: of the image encoder: 'single', 'half' (bfloat16, the decoder stays single), or 'auto': half on a CPU
@@ -118,11 +120,24 @@ def load_prompt_model(
     store = store or WeightsStore()
     entry = _named_entry(reference, store)
     path = weights_path(reference, store)
+    tuned = read_prompt_decoder(path) if path.is_file() else None
+    if tuned is not None and decoder is None:
+        return load_prompt_model(
+            tuned.encoder.reference(path, store),
+            device=device,
+            store=store,
+            decoder=path,
+            family=family or tuned.encoder.preprocessing,
+            image_size=image_size or tuned.encoder.image_size,
+            precision=precision,
+        )
     file = read_sam_file(path)
     sha256 = sha256_of(path)
     card = _card(file, sha256, entry, _candidates(file, store), family)
     network = _build(file.layout, image_size or _DEFAULT_SIZE.get(file.layout, 0), path)
-    reports, decoder_sha256 = _fill(network, file, decoder, store)
+    reports, decoder_sha256, tuned = _fill(network, file, sha256, decoder, store)
+    if tuned is not None:
+        card = replace(tuned.card, extra={**card.extra, **tuned.card.extra})
     network.to(device).eval().requires_grad_(False)
     encoder_dtype = encoder_precision(precision, device)
     network.image_encoder.to(encoder_dtype)
@@ -201,18 +216,21 @@ def _build(layout: str, image_size: int, path: Path) -> SamNetwork:
 
 
 def _fill(
-    network: SamNetwork, file: SamFile, decoder: Path | str | None, store: WeightsStore
-) -> tuple[tuple[KeyReport, ...], str]:
-    """Fill the network and return the reports, and the checksum of the decoder's file when it is another one."""
+    network: SamNetwork, file: SamFile, sha256: str, decoder: Path | str | None, store: WeightsStore
+) -> tuple[tuple[KeyReport, ...], str, FineTunedDecoder | None]:
+    """Fill the network and return the reports, and of a decoder in another file its checksum and what it says."""
     is_encoder = file.layout == LVM_MED
     report = fill_encoder(network, file) if is_encoder else fill_network(network, file)
     if decoder is None and not is_encoder:
-        return (report,), ""
+        return (report,), "", None
     path = _decoder_path(decoder, store)
+    tuned = read_prompt_decoder(path) if path.is_file() else None
+    if tuned is not None:
+        tuned.encoder.check(path, file.path, sha256)
     second = read_sam_file(path)
     if second.layout not in (SAM_VIT_B, SAM_DECODER, MOBILE_SAM, LITE_MEDSAM):
         raise WeightsError(f"The file {path.name} has no prompt encoder and mask decoder; give the file of SAM ViT-B.")
-    return (report, fill_decoder(network, second)), sha256_of(path)
+    return (report, fill_decoder(network, second)), sha256_of(path), tuned
 
 
 def _decoder_path(decoder: Path | str | None, store: WeightsStore) -> Path:

@@ -6,7 +6,8 @@ from typing import Any
 
 from momentumseg.weights.cards import ModelCard
 from momentumseg.weights.catalogue import CatalogueEntry
-from momentumseg.weights.model_files import model_inside
+from momentumseg.weights.model_files import PROMPTED, model_inside
+from momentumseg.weights.prompt_decoders import missing_encoder
 from momentumseg.weights.store import StoredModel, WeightsStore
 from momentumseg.worker.registry import Call, Values, method
 
@@ -18,7 +19,7 @@ _NON_COMMERCIAL = "These weights are not for commercial use."
 def list_models(call: Call) -> Values:
     """Models of one kind ("few-shot", "automatic", "sam"), or all; the user's own files of that kind are among them."""
     store, kind = WeightsStore(), call.parameters.get("kind")
-    models = [_described(stored) for stored in store.list()]
+    models = [_described(stored, store) for stored in store.list()]
     return {"models": [model for model in models if kind in (None, model["kind"])], "folder": str(store.folder)}
 
 
@@ -47,9 +48,9 @@ def _report(call: Call, name: str, done: int, total: int) -> None:
     call.progress(done / total if total else 0.0, f"Downloading {name}")
 
 
-def _described(stored: StoredModel) -> dict[str, Any]:
+def _described(stored: StoredModel, store: WeightsStore) -> dict[str, Any]:
     entry = stored.entry
-    return _own(stored) if entry is None else _of_catalogue(stored, entry)
+    return _own(stored, store) if entry is None else _of_catalogue(stored, entry)
 
 
 def _of_catalogue(stored: StoredModel, entry: CatalogueEntry) -> dict[str, Any]:
@@ -65,17 +66,18 @@ def _of_catalogue(stored: StoredModel, entry: CatalogueEntry) -> dict[str, Any]:
     }
 
 
-def _own(stored: StoredModel) -> dict[str, Any]:
+def _own(stored: StoredModel, store: WeightsStore) -> dict[str, Any]:
     """A file that the user brought or trained; our trainer's files say what they are."""
     inside = None if stored.path is None else model_inside(stored.path)
     kind, card = inside or ("own", ModelCard(stored.name))
+    lack = missing_encoder(stored.path, store) if stored.path is not None and kind == PROMPTED else ""
     return {
         "name": stored.name,
         "title": card.name,
         "kind": kind,
         "size_bytes": stored.size_bytes,
-        "state": "ready",
-        "how_to_get": "",
+        "state": "missing" if lack else "ready",
+        "how_to_get": lack,
         "deletable": True,
         **_card_facts(card),
     }
