@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from MomentumSegLib.automatic_request import AutomaticRequest
 from MomentumSegLib.device_section import readable, resolve
 from MomentumSegLib.few_shot_request import FewShotRequest
+from MomentumSegLib.method_section import AUTOMATIC
 from MomentumSegLib.region_section import clamped_range
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.slice_geometry import SliceGeometry
 
 
@@ -25,7 +28,7 @@ def chosen_request(
     slices: Callable[[], SliceGeometry | None],
     model: ChosenModel,
     devices: Sequence[Mapping[str, Any]],
-) -> FewShotRequest | None:
+) -> RunRequest | None:
     """Return the run of the parameters in the scene; None without volume or segmentation.
 
     Args:
@@ -41,19 +44,24 @@ def chosen_request(
         first, last = clamped_range(parameters.firstSlice, parameters.lastSlice, found.count)
         slice_range = (first, last + 1)
     device = resolve(parameters.device, devices) if devices else parameters.device
+    common: dict[str, Any] = {
+        "volume_id": parameters.inputVolume.GetID(),
+        "segmentation_id": parameters.outputSegmentation.GetID(),
+        "plane": parameters.plane.value,
+        "model": model.name,
+        "device": device,
+        "model_title": model.title,
+        "device_name": readable(device, devices),
+        "slice_range": slice_range,
+        "region_id": _id_of(parameters.region),
+        "all_frames": parameters.frames.value == "all",
+    }
+    if parameters.method == AUTOMATIC:
+        return AutomaticRequest(**common, mirror=bool(parameters.mirror))
     return FewShotRequest(
-        volume_id=parameters.inputVolume.GetID(),
-        segmentation_id=parameters.outputSegmentation.GetID(),
-        plane=parameters.plane.value,
-        model=model.name,
-        device=device,
-        model_title=model.title,
-        device_name=readable(device, devices),
-        slice_range=slice_range,
-        region_id=_id_of(parameters.region),
+        **common,
         support_volume_id=_id_of(parameters.supportVolume),
         support_segmentation_id=_id_of(parameters.supportSegmentation),
-        all_frames=parameters.frames.value == "all",
     )
 
 

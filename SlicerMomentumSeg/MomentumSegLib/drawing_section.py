@@ -81,6 +81,11 @@ class DrawingSection:
             plane=self._slices.plane if self._slices else ""
         )
 
+    @property
+    def row_count(self) -> int:
+        """Slices in the table."""
+        return len(self._collected.rows) if self._collected else 0
+
     def set_running(self, running: bool) -> None:
         self._table.set_editable(not running)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import qt
@@ -11,9 +13,6 @@ import slicer
 from MomentumSegLib.interfaces import Client, Failure, Job
 from MomentumSegLib.model_card import card_html, state_sentence
 from MomentumSegLib.translation import tr as _
-
-FEW_SHOT_KIND = "few-shot"
-PROMPT_KIND = "sam"
 
 
 class _Asked:
@@ -36,18 +35,29 @@ class ModelSection:
         client: the worker's.
         on_chosen: called with a model's name when the user chooses it.
         on_changed: called when the chosen model's state changed (listed, downloaded, imported, deleted).
+        on_problem: called with a sentence when the models cannot be listed, or a file is none.
     """
 
     def __init__(
-        self, ui: Any, client: Client, *, on_chosen: Callable[[str], None], on_changed: Callable[[], None]
+        self,
+        ui: Any,
+        client: Client,
+        *,
+        on_chosen: Callable[[str], None],
+        on_changed: Callable[[], None],
+        on_problem: Callable[[str], None],
     ) -> None:
         self.ui = ui
         self._client = client
         self._on_chosen = on_chosen
         self._on_changed = on_changed
-        self._kind = FEW_SHOT_KIND
-        self._models: list[Mapping[str, Any]] = []
+        self._on_problem = on_problem
+        self._kind = ""
+        self._none_sentence = ""
+        self._all: list[Mapping[str, Any]] = []
+        self._is_known = False
         self._chosen = ""
+        self._imported = ""
         self._job: Job | None = None
         self._listing: Job | None = None
         self._error = ""
@@ -66,15 +76,24 @@ class ModelSection:
     @property
     def is_listed(self) -> bool:
         """Whether the models are known or asked for."""
-        return bool(self._models) or (self._listing is not None and self._listing.is_active)
+        return self._is_known or (self._listing is not None and self._listing.is_active)
+
+    @property
+    def description(self) -> str:
+        """What the chosen model is for, else why there is none; empty: it is not known yet."""
+        model = self._model()
+        if model is None:
+            return self.problem()
+        return str(model.get("description") or model["title"])
 
     def problem(self) -> str:
         """Return why the chosen model cannot segment, in one sentence; empty: it can, or it is not known yet."""
         model = self._model()
         if model is None:
-            if not self._models:
+            if not self._is_known:
                 return ""
-            return _("The model '{name}' is not known here; choose another one.").format(name=self._chosen)
+            unknown = _("The model '{name}' is not known here; choose another one.").format(name=self._chosen)
+            return unknown if self._models or not self._none_sentence else self._none_sentence
         if model["state"] == "ready":
             return ""
         if model["state"] == "download":
@@ -83,39 +102,76 @@ class ModelSection:
             text = _("Import the file of the model '{title}' first (Method, About this model).")
         return text.format(title=model["title"])
 
-    def choose(self, name: str, kind: str = FEW_SHOT_KIND) -> None:
-        """Show a choice that was made elsewhere, such as in a loaded scene, among the models of its kind."""
-        if kind != self._kind:
-            self._kind, self._models, self._listing = kind, [], None
-        if name != self._chosen:
-            self._chosen = name
+    def choose(self, name: str, kind: str, none_sentence: str = "") -> None:
+        """Show a choice that was made elsewhere, such as in a loaded scene, among the models of its kind.
+
+        Args:
+            name: of the model; empty: the first one that is ready is chosen as soon as the models are known.
+            kind: as the worker names it.
+            none_sentence: how to get a model where there is none of this kind.
+        """
+        if (name, kind) != (self._chosen, self._kind):
+            self._chosen, self._kind, self._none_sentence = name, kind, none_sentence
             self._error = ""
             self._show()
+        self._choose_first()
 
     def refresh(self) -> None:
-        """Ask the worker for its models (starts the worker)."""
+        """Ask the worker for its models (starts the worker). Those that are shown stay until it answers."""
         if self._listing is not None and self._listing.is_active:
             return
         self._listing = _ASKED
-        kind = self._kind
         self._listing = self._client.request(
-            "list_models", {"kind": kind}, on_result=lambda values, arrays: self._listed(kind, values["models"])
+            "list_models",
+            {"kind": None},
+            on_result=lambda values, arrays: self.show_models(values["models"]),
+            on_error=self._not_listed,
         )
 
-    def _listed(self, kind: str, models: Sequence[Mapping[str, Any]]) -> None:
-        if kind == self._kind:
-            self.show_models(models)
+    def list_again(self) -> None:
+        """Models may have come or gone, for example by training: what is known counts no longer."""
+        self._is_known = False
 
     def show_models(self, models: Sequence[Mapping[str, Any]]) -> None:
         """Show these models: dictionaries as the worker's ``list_models`` returns them."""
-        self._models = list(models)
+        self._all, self._is_known = list(models), True
+        self._take_imported()
         self._show()
+        self._choose_first()
         self._on_changed()
+
+    def _not_listed(self, failure: Failure) -> None:
+        if failure.kind != "cancelled":
+            self._on_problem(failure.sentence)
+
+    def _choose_first(self) -> None:
+        ready = [model for model in self._models if model["state"] == "ready"]
+        if not self._chosen and ready:
+            self._chosen = str(ready[0]["name"])
+            self._show()
+            self._on_chosen(self._chosen)
+
+    def _take_imported(self) -> None:
+        """Choose what was imported, or say that it is no model for this method, and remove it again."""
+        name, self._imported = self._imported, ""
+        if not name:
+            return
+        if any(model["name"] == name for model in self._models):
+            self._chosen = name
+            self._on_chosen(name)
+            return
+        self._on_problem(_("The file is no model for this method: choose one that MomentumSeg's training wrote."))
+        self._client.request("delete_model", {"name": name})
+        self._all = [model for model in self._all if model["name"] != name]
 
     def stop(self) -> None:
         """Stop a download."""
         if self._job is not None and self._job.is_active:
             self._job.cancel()
+
+    @property
+    def _models(self) -> list[Mapping[str, Any]]:
+        return [model for model in self._all if model["kind"] == self._kind]
 
     def _model(self) -> Mapping[str, Any] | None:
         return next((model for model in self._models if model["name"] == self._chosen), None)
@@ -129,7 +185,7 @@ class ModelSection:
         model = self._model()
         busy = self._job is not None and self._job.is_active
         self.ui.modelCardGroupBox.visible = model is not None
-        self.ui.modelStateLabel.visible = bool(self._models)
+        self.ui.modelStateLabel.visible = bool(self._models or self.problem())
         if model is None:
             self.ui.modelStateLabel.text = self.problem()
             return
@@ -149,7 +205,7 @@ class ModelSection:
         for model in self._models:
             combo.addItem(str(model["title"]), str(model["name"]))
         if combo.findData(self._chosen) < 0:
-            combo.addItem(self._chosen, self._chosen)
+            combo.addItem(self._chosen or _("None yet"), self._chosen)
         combo.setCurrentIndex(combo.findData(self._chosen))
         combo.blockSignals(was_blocked)
 
@@ -172,25 +228,54 @@ class ModelSection:
         model = self._model()
         if model is not None and not self._consents(model):
             return
+        path = self._path_of_model()
+        if model is not None and path:
+            self._run("import_model", {"name": model["name"], "path": path}, _("Importing"))
+
+    def import_own(self) -> None:
+        """Have the user choose a file that is a model of this kind by itself; it is chosen when it is imported."""
+        if self._job is not None and self._job.is_active:
+            return
+        path = self._path_of_model()
+        if not path:
+            return
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(path).stem).strip(".-_") or "model"
+        if any(model["name"] == name for model in self._all):
+            self._on_problem(
+                _("There is a model '{name}' already: rename the file, or delete that model first.").format(name=name)
+            )
+            return
+        self._imported = name
+        self._run("import_model", {"name": name, "path": path}, _("Importing"))
+
+    def _path_of_model(self) -> str:
         path = qt.QFileDialog.getOpenFileName(
             self.ui.importModelButton.window(), _("File of the model"), "", _("Model files (*.safetensors *.pth *.pt)")
         )
-        path = path[0] if isinstance(path, tuple) else path  # Qt for Python returns the chosen filter too
-        if model is not None and path:
-            self._run("import_model", {"name": model["name"], "path": str(path)}, _("Importing"))
+        return str(path[0] if isinstance(path, tuple) else path)  # Qt for Python returns the chosen filter too
 
     def _delete(self) -> None:
         model = self._model()
         if model is not None:
-            self._run("delete_model", {"name": model["name"]}, _("Deleting"))
+            self._run("delete_model", {"name": model["name"]}, _("Deleting"), self._deleted)
 
-    def _run(self, method: str, parameters: dict[str, Any], doing: str) -> None:
+    def _deleted(self) -> None:
+        """A model of the catalogue can be had again; one of the user's own is gone, and another one is chosen."""
+        model = self._model()
+        if model is not None and self._none_sentence:
+            self._all = [other for other in self._all if other["name"] != self._chosen]
+            self._chosen = ""
+            self._on_chosen("")
+
+    def _run(
+        self, method: str, parameters: dict[str, Any], doing: str, then: Callable[[], None] = lambda: None
+    ) -> None:
         self._error = ""
         self._job = self._client.request(
             method,
             parameters,
             on_progress=lambda fraction, message, seconds: self._progress(doing, fraction),
-            on_result=lambda values, arrays: self._finished(""),
+            on_result=lambda values, arrays: self._succeeded(then),
             on_error=self._failed,
         )
         self._progress(doing, 0.0)
@@ -199,11 +284,18 @@ class ModelSection:
     def _progress(self, doing: str, fraction: float) -> None:
         self.ui.modelStateLabel.text = f"{doing} ... {100 * max(fraction, 0):.0f} %"
 
+    def _succeeded(self, then: Callable[[], None]) -> None:
+        then()
+        self._finished("")
+
     def _failed(self, failure: Failure) -> None:
+        self._imported = ""
         self._finished("" if failure.kind == "cancelled" else failure.sentence)
 
     def _finished(self, error: str) -> None:
         self._job = None
         self._error = error
+        if error:
+            self._on_problem(error)
         self._show()
         self.refresh()

@@ -10,18 +10,19 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 
-from MomentumSegLib.background_encoding import BackgroundEncoding, EncodingRequest
+from MomentumSegLib.ahead import Ahead
+from MomentumSegLib.automatic_section import AutomaticSection, no_model_sentence
 from MomentumSegLib.chosen_request import ChosenModel, chosen_request
-from MomentumSegLib.device_section import AUTOMATIC, DeviceSection, readable
+from MomentumSegLib.device_section import AUTOMATIC as AUTOMATIC_DEVICE
+from MomentumSegLib.device_section import DeviceSection, readable
 from MomentumSegLib.drawing_section import DrawingSection
 from MomentumSegLib.editor_section import EditorSection, segment_editor_node
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.installation_dialog import ensure_installed, is_installed
 from MomentumSegLib.iterates_section import IteratesSection
-from MomentumSegLib.method_section import PROMPTS, MethodSection
-from MomentumSegLib.model_section import FEW_SHOT_KIND, PROMPT_KIND, ModelSection
+from MomentumSegLib.method_section import AUTOMATIC, FEW_SHOT, PROMPTS, Method, MethodSection, method_named
+from MomentumSegLib.model_section import ModelSection
 from MomentumSegLib.output_choice import OutputChoice
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.prompt_panel import PromptPanel, Surroundings
@@ -31,6 +32,7 @@ from MomentumSegLib.run_controller import RunController
 from MomentumSegLib.run_outcome import Outcome
 from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.run_section import RunSection
+from MomentumSegLib.scene_parameters import SceneParameters
 from MomentumSegLib.sequences import volume_sequence
 from MomentumSegLib.shortcuts import Shortcuts
 from MomentumSegLib.slice_geometry import SliceGeometry
@@ -55,16 +57,12 @@ class Panel:
 
     def __init__(self, ui: Any, logic: Any, widget: Any) -> None:
         self.ui = ui
-        self._logic = logic
         self._widget = widget
         self._client = shared_client()
         self._ticks = QtTicks()
         self._is_gone = False
         self._pump = WorkerPump(self._client)
-        self._parameters: Any = None
-        self._gui_tag: Any = None
-        self._observer_tag: Any = None
-        self._preparing: float | None = None
+        self._scene_parameters = SceneParameters(ui, logic, self._user_changed)
         self._is_shown = False
         self._last_volume_id = ""
         self._news = ""
@@ -74,7 +72,6 @@ class Panel:
         self._refresh_timer.setInterval(_REFRESH_MILLISECONDS)
         self._refresh_timer.connect("timeout()", self.refresh)
         self._make_sections()
-        self._client.listeners.append(self._worker_changed)
 
     def _make_sections(self) -> None:
         ui, scene = self.ui, slicer.mrmlScene
@@ -86,18 +83,27 @@ class Panel:
             undo=ui.segmentEditorWidget,
             editor_node=lambda: segment_editor_node(slicer.mrmlScene),
         )
-        self._encoding = BackgroundEncoding(
-            self._client, self.controller.sender, on_progress=self._encoded, on_failed=self._worker_failed
+        keep = self._scene_parameters.setter
+        self._method = MethodSection(ui, on_chosen=keep("method"))
+        self._model = ModelSection(
+            ui, self._client, on_chosen=self._model_chosen, on_changed=self.refresh_soon, on_problem=self.said
         )
-        self._method = MethodSection(ui, on_chosen=self._set("method"))
-        self._model = ModelSection(ui, self._client, on_chosen=self._model_chosen, on_changed=self.refresh_soon)
-        self._device = DeviceSection(ui, on_chosen=self._set("device"))
+        self._device = DeviceSection(ui, on_chosen=keep("device"))
+        self._ahead = Ahead(
+            self._client,
+            self.controller.sender,
+            self._model,
+            self._device,
+            on_progress=self._show_run,
+            on_problem=self.said,
+        )
         self._editor = EditorSection(ui, on_segment_chosen=self._segment_chosen)
         self._output = OutputChoice(scene, on_changed=self._user_changed)
         self._drawing = DrawingSection(ui, self.controller, on_changed=self._user_changed, on_problem=self.said)
         self._region = RegionSection(ui, on_range=self._range_chosen)
         self._run = RunSection(ui, on_apply=self.apply, on_cancel=lambda: self._active.cancel())
         self._results = ResultsSection(ui, self.controller, on_problem=self.said)
+        self._automatic = AutomaticSection(ui, self._widget, on_import=self._import_model)
         self._iterates = IteratesSection(
             ui,
             self.controller,
@@ -129,7 +135,8 @@ class Panel:
         self._is_shown = True
         shared_client()  # reads the settings again
         self._editor.enter()
-        self._connect_parameters()
+        self._scene_parameters.connect()
+        self._model.list_again()
         self._shortcuts.enable(True)
         self._method_shown = ""
         self.refresh()
@@ -141,7 +148,7 @@ class Panel:
         self._prompts.enter(False)
         self._iterates.stop()
         self._editor.exit()
-        self._disconnect_parameters()
+        self._scene_parameters.disconnect()
 
     def cleanup(self) -> None:
         """The module goes: reload, or the application ends. Nothing is left behind."""
@@ -151,20 +158,18 @@ class Panel:
         self._shortcuts.remove()
         self._output.stop()
         self._model.stop()
-        self._encoding.stop()
+        self._ahead.close()
         self._prompts.cleanup()
         self.controller.close()
-        if self._worker_changed in self._client.listeners:
-            self._client.listeners.remove(self._worker_changed)
         self._pump.stop()
         stop_shared_client()
 
     def scene_about_to_change(self) -> None:
         """A scene begins to close or to load: what the selectors do meanwhile is no choice of the user."""
-        self._encoding.stop()
+        self._ahead.stop()
         self._prompts.scene_about_to_change()
         self._iterates.stop()
-        self._disconnect_parameters()
+        self._scene_parameters.disconnect()
 
     def scene_changed(self) -> None:
         """A scene was closed or loaded. The selectors learn of its nodes from the same event, so they come first."""
@@ -176,31 +181,14 @@ class Panel:
         self._editor.scene_changed()
         self._results.forget()
         if self._is_shown:
-            self._disconnect_parameters()
-            self._connect_parameters()
+            self._scene_parameters.disconnect()
+            self._scene_parameters.connect()
             self.refresh()
 
-    def _connect_parameters(self) -> None:
-        if self._parameters is not None:
-            return
-        self._parameters = self._logic.getParameterNode()
-        self._gui_tag = self._parameters.connectParametersToGui(self._bound_widgets())
-        self._observer_tag = self._parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
-
-    def _bound_widgets(self) -> dict[str, Any]:
-        """Parameter name -> widget, as the .ui files say. Slicer's `connectGui` finds them too, but returns no tag."""
-        names = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
-        return {str(name): widget for name, widget in names.items() if name}
-
-    def _disconnect_parameters(self) -> None:
-        if self._parameters is None:
-            return
-        self._parameters.disconnectGui(self._gui_tag)
-        self._parameters.RemoveObserver(self._observer_tag)
-        self._parameters = None
-
-    def _parameters_changed(self, caller: Any = None, event: Any = None) -> None:
-        self._user_changed()
+    @property
+    def _parameters(self) -> Any:
+        """Of the scene; None while the panel is not shown."""
+        return self._scene_parameters.node
 
     def _user_changed(self) -> None:
         """Something was chosen or drawn: what was said before is old."""
@@ -209,8 +197,12 @@ class Panel:
         self.refresh_soon()
 
     @property
+    def _chosen_method(self) -> Method:
+        return method_named(self._parameters.method if self._parameters is not None else FEW_SHOT)
+
+    @property
     def _uses_prompts(self) -> bool:
-        return self._parameters is not None and self._parameters.method == PROMPTS
+        return self._chosen_method.name == PROMPTS
 
     @property
     def _active(self) -> Any:
@@ -223,14 +215,7 @@ class Panel:
             self.refresh_soon()
 
     def _model_chosen(self, name: str) -> None:
-        self._set("promptModel" if self._uses_prompts else "model")(name)
-
-    def _set(self, name: str) -> Any:
-        def change(value: Any) -> None:
-            if self._parameters is not None:
-                setattr(self._parameters, name, value)
-
-        return change
+        self._scene_parameters.set(self._chosen_method.model_parameter, name)
 
     def _range_chosen(self, first: int, last: int) -> None:
         if self._parameters is not None:
@@ -248,9 +233,10 @@ class Panel:
             return
         parameters = self._parameters
         self._method.choose(parameters.method)
-        self._model.choose(self._model_name(), PROMPT_KIND if self._uses_prompts else FEW_SHOT_KIND)
-        if self._client.state == "ready" and not self._model.is_listed:
-            self._model.refresh()
+        method = self._chosen_method
+        none_sentence = no_model_sentence() if method.name == AUTOMATIC else ""
+        self._model.choose(self._model_name(), method.model_kind, none_sentence)
+        self._ahead.list_models()
         self._device.choose(parameters.device)
         self._show_method()
         volume = parameters.inputVolume
@@ -262,6 +248,8 @@ class Panel:
         self._show_region(slices)
         request = self._request()
         self._drawing.show(request, slices)
+        self._method.show_widgets(method, drawn_slices=self._drawing.row_count)
+        self._show_automatic()
         if parameters.showUncertainty:
             self._iterates.stop()
         self._results.show(
@@ -270,7 +258,8 @@ class Panel:
         self._iterates.show(request, slices)
         self._show_prompts(request)
         self._show_run()
-        self._prepare()
+        wanted = None if self.controller.phase.is_busy else request
+        self._ahead.prepare(method.name, wanted, self._drawing.slice_on_screen())
 
     def _show_prompts(self, request: RunRequest | None) -> None:
         """Show what belongs to the chosen method, in place of what belongs to another one."""
@@ -283,7 +272,7 @@ class Panel:
             self._prompts.show(request, self._problem(), refine=parameters.refine)
 
     def _model_name(self) -> str:
-        return str(self._parameters.promptModel if self._uses_prompts else self._parameters.model)
+        return str(getattr(self._parameters, self._chosen_method.model_parameter))
 
     def _choose_output(self, volume: Any) -> None:
         """Give a newly chosen volume its own segmentation; a choice that the user makes afterwards stays."""
@@ -309,10 +298,14 @@ class Panel:
 
     def _show_method(self) -> None:
         """The closed section says what is chosen."""
-        model, device = self._model.title, readable(self._parameters.device, self._device.devices)
-        chosen = _("Method: {method}, {model}") if device == AUTOMATIC else _("Method: {method}, {model}, {device}")
-        method = _("prompts") if self._uses_prompts else _("few-shot")
-        self.ui.methodCollapsibleButton.text = chosen.format(method=method, model=model, device=device)
+        device = readable(self._parameters.device, self._device.devices)
+        title = self._model.title
+        self._method.show_heading(self._chosen_method, title, "" if device == AUTOMATIC_DEVICE else device)
+
+    def _show_automatic(self) -> None:
+        is_chosen, is_busy = self._chosen_method.name == AUTOMATIC, self.controller.phase.is_busy
+        text = self._model.description or _("The models are listed as soon as the worker runs.")
+        self._automatic.show(is_chosen, description=text, is_busy=is_busy)
 
     def _show_frames(self, volume: Any) -> None:
         """Only a volume sequence has frames to choose from."""
@@ -340,53 +333,30 @@ class Panel:
             read_volume_geometry(self._parameters.inputVolume)
         except UserError as error:
             return str(error)
-        return self._model.problem() or ("" if self._uses_prompts else self._drawing.problem(self._request()))
+        problem = self._model.problem()
+        if problem or self._chosen_method.name != FEW_SHOT:
+            return problem
+        return self._drawing.problem(self._request())
 
     def _show_run(self) -> None:
         """Show what Apply would do. The last news stay until the user changes something."""
+        if self._parameters is None:
+            return
         if self._active is self._prompts.controller:
             self._prompts.show_run(self._news)
             return
         request, problem, phase = self._request(), self._problem(), self.controller.phase
         outcome = self.controller.outcome(request.segmentation_id) if request is not None else None
-        self._run.show(phase, problem, has_result=outcome is not None)
+        tip = "" if self._chosen_method.name == FEW_SHOT else _("Segment the volume with the model (Ctrl+Enter)")
+        self._run.show(phase, problem, has_result=outcome is not None, tip=tip)
         if phase is not Phase.IDLE:
             return
         ready = outcome.sentence if outcome is not None else _("Ready. Press Apply.")
         text = self._news or problem or ready
-        if self._preparing is not None and not self._news:
-            percent = round(100 * self._preparing)
+        if self._ahead.preparing is not None and not self._news:
+            percent = round(100 * self._ahead.preparing)
             text = _("{text} (The volume is being prepared: {percent} %)").format(text=text, percent=percent)
         self._run.say(text)
-
-    # The worker
-
-    def _worker_changed(self) -> None:
-        hello = self._client.hello
-        if hello is not None:
-            self._device.show_devices(hello["devices"])
-        if self._client.state == "ready" and not self._model.is_listed:
-            self._model.refresh()
-
-    def _prepare(self) -> None:
-        """Encode ahead, where the worker can start without asking the user anything."""
-        request = self._request()
-        if self._uses_prompts:
-            self._encoding.want(None)
-            return
-        if request is None or self.controller.phase.is_busy or self._model.problem() or not is_installed():
-            return
-        wanted = EncodingRequest(request.volume_id, request.plane, request.model, request.device)
-        self._encoding.want(wanted, self._drawing.slice_on_screen())
-
-    def _encoded(self, fraction: float | None) -> None:
-        self._preparing = fraction
-        if self._parameters is not None:
-            self._show_run()
-
-    def _worker_failed(self, failure: Any) -> None:
-        logging.error("MomentumSeg: %s", failure.sentence)
-        self.said(failure.sentence)
 
     # The run
 
@@ -401,7 +371,11 @@ class Panel:
             self.said(_("Packages are missing: press Apply again to install them."))
             return
         shared_client()
-        self._encoding.stop()
+        if not request.model:  # the worker could not be asked before, without its packages
+            self._model.refresh()
+            self.said(_("Looking for automatic models ..."))
+            return
+        self._ahead.stop()
         try:
             if self._uses_prompts:
                 self._prompts.follow()
@@ -410,6 +384,12 @@ class Panel:
         except UserError as error:
             self.said(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=_("MomentumSeg"))
+
+    def _import_model(self) -> None:
+        """Use a file of an automatic model; the worker copies it."""
+        if ensure_installed(self._widget.window()):
+            shared_client()
+            self._model.import_own()
 
     def _apply_by_key(self) -> None:
         if self._uses_prompts:
@@ -429,6 +409,7 @@ class Panel:
         self._drawing.set_running(phase.is_busy)
         self.ui.methodComboBox.enabled = not phase.is_busy
         if self._parameters is not None:
+            self._show_automatic()
             self._show_run()
         else:
             self._run.show(phase, "", has_result=False)

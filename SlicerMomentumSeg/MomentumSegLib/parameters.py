@@ -46,9 +46,11 @@ class MomentumSegParameters:
         firstSlice, lastSlice: both included, in the volume's own indexing along the plane's slice axis.
         region: voxels outside this box are not segmented.
         supportVolume, supportSegmentation: another, already segmented scan that serves as example.
-        method: "few-shot" or "prompts"; each has its own model.
+        method: "few-shot", "prompts" or "automatic"; each has its own model.
         device: a device of the worker, or "auto".
+        automaticModel: empty until there is one.
         refine: prompts refine what the segment holds.
+        mirror: a trained model segments mirrored copies, too.
         uncertaintyOpacity: 0 to 1.
     """
 
@@ -59,7 +61,9 @@ class MomentumSegParameters:
     method: str = "few-shot"
     model: str = DEFAULT_MODEL
     promptModel: str = DEFAULT_PROMPT_MODEL
+    automaticModel: str = ""
     refine: bool = False
+    mirror: bool = False
     device: str = AUTOMATIC_DEVICE
     limitSlices: bool = False
     firstSlice: int = 0

@@ -69,24 +69,8 @@ class PromptSection:
         ui.nextSegmentButton.connect("clicked(bool)", lambda checked: actions.next_segment())
 
     def set_visible(self, visible: bool) -> None:
-        """Show the section in the place of what is for drawn slices only."""
+        """Show the section; what it takes the place of is hidden by `MethodSection`."""
         self.widget.visible = visible
-        ui = self.ui
-        drawing = (
-            ui.supportsLabel,
-            ui.supportsTable,
-            ui.goToSliceButton,
-            ui.removeSliceButton,
-            ui.suggestSliceButton,
-            ui.otherVolumeGroupBox,
-        )
-        for widget in (*drawing, ui.resultsCollapsibleButton):
-            widget.visible = not visible
-        ui.drawCollapsibleButton.text = _("Segments") if visible else _("Draw")
-        tip = (
-            _("Choose the segment to work on; correct by hand") if visible else _("Draw each structure on a few slices")
-        )
-        ui.drawCollapsibleButton.toolTip = tip
 
     def show_tool(self, tool: str) -> None:
         """Press the button of the tool that clicks into the views use; empty: none."""

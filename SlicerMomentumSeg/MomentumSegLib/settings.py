@@ -35,6 +35,7 @@ class Settings:
         ssh_host: ``host`` or ``user@host`` where the worker runs; empty: this computer.
         ssh_python: command of the Python with MomentumSeg on that host.
         data_folder: folder of MomentumSeg's files; models lie in ``weights`` below. Empty: the platform's place.
+        training_folder: folder of trainings, on the computer that trains; empty: ``training`` beside ``weights``.
         cache_megabytes: memory that the worker may fill with features of slices; 0: it looks at the free memory.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     ssh_host: str = ""
     ssh_python: str = "python3"
     data_folder: str = ""
+    training_folder: str = ""
     cache_megabytes: int = 0
 
     @property

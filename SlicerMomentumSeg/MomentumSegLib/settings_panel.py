@@ -12,6 +12,7 @@ import slicer
 from MomentumSegLib import installation, weights_folder
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.settings import Settings, SettingsStore, load_settings, save_settings
+from MomentumSegLib.training_session import runs_folder
 from MomentumSegLib.translation import tr as _
 
 UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "MomentumSegSettings.ui"
@@ -48,6 +49,8 @@ class SettingsPanel:
         self.ui.pythonButton.connect("clicked(bool)", self._on_choose_python)
         self.ui.hostLineEdit.connect("editingFinished()", self._on_host_entered)
         self.ui.hostPythonLineEdit.connect("editingFinished()", self._on_host_entered)
+        self.ui.trainingFolderLineEdit.connect("editingFinished()", self._on_training_folder_entered)
+        self.ui.trainingFolderButton.connect("clicked(bool)", self._on_choose_training_folder)
         self.ui.cacheSpinBox.connect("valueChanged(int)", self._on_cache_changed)
         self.ui.openFolderButton.connect("clicked(bool)", self._on_open_folder)
         self.ui.changeFolderButton.connect("clicked(bool)", self._on_change_folder)
@@ -65,6 +68,8 @@ class SettingsPanel:
         self.ui.hostLineEdit.text = settings.ssh_host
         self.ui.hostPythonLineEdit.text = settings.ssh_python
         self.ui.hostPythonLineEdit.enabled = bool(settings.ssh_host)
+        self.ui.trainingFolderLineEdit.text = settings.training_folder
+        self.ui.trainingFolderLineEdit.placeholderText = runs_folder(replace(settings, training_folder=""))
         self.ui.cacheSpinBox.value = settings.cache_megabytes
         self._show_folder()
 
@@ -132,6 +137,15 @@ class SettingsPanel:
         host, python = self.ui.hostLineEdit.text.strip(), self.ui.hostPythonLineEdit.text.strip()
         self._change(ssh_host=host, ssh_python=python or Settings().ssh_python)
         self.ui.hostPythonLineEdit.enabled = bool(host)
+
+    def _on_training_folder_entered(self) -> None:
+        self._change(training_folder=self.ui.trainingFolderLineEdit.text.strip())
+
+    def _on_choose_training_folder(self, checked: bool = False) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder for trainings"))
+        if folder:
+            self.ui.trainingFolderLineEdit.text = folder
+            self._on_training_folder_entered()
 
     def _on_cache_changed(self, megabytes: int) -> None:
         self._change(cache_megabytes=megabytes)
