@@ -104,10 +104,11 @@ class MomentumSegLogic(ScriptedLoadableModuleLogic):
         return MomentumSegParameters(super().getParameterNode())
 
     def segment(self, volumeNode, segmentationNode, **options):
-        """Segment a volume from the slices drawn in a segmentation; see :func:`MomentumSegLib.scripting.segment`.
+        """Segment a volume, from drawn slices or with a trained model; see :func:`MomentumSegLib.scripting.segment`.
 
         >>> logic = MomentumSegLogic()  # doctest: +SKIP
         >>> logic.segment(volumeNode, segmentationNode, model="lmsnet-general", plane="axial")  # doctest: +SKIP
+        >>> logic.segment(volumeNode, segmentationNode, method="automatic", model="my-livers")  # doctest: +SKIP
         """
         from MomentumSegLib.scripting import segment
 

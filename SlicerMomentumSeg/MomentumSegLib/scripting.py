@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from MomentumSegLib.automatic_request import AutomaticRequest
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.few_shot_request import FewShotRequest
 from MomentumSegLib.interfaces import Client
+from MomentumSegLib.method_section import AUTOMATIC, FEW_SHOT
 from MomentumSegLib.phase import Phase
 from MomentumSegLib.run_controller import RunController
 from MomentumSegLib.run_outcome import Outcome
+from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.ticks import QueuedTicks
 
 DEFAULT_MODEL = "lmsnet-general"
@@ -48,31 +51,37 @@ def segment(
     volumeNode: Any,
     segmentationNode: Any,
     *,
-    model: str = DEFAULT_MODEL,
+    method: str = FEW_SHOT,
+    model: str = "",
     plane: str = "axial",
     device: str = "auto",
     sliceRange: tuple[int, int] | None = None,
     regionNode: Any = None,
     supportVolumeNode: Any = None,
     supportSegmentationNode: Any = None,
+    mirror: bool = False,
     onProgress: OnProgress | None = None,
     client: Client | None = None,
 ) -> Outcome:
-    """Segment a volume from the slices that are drawn in a segmentation, and write the result into it.
+    """Segment a volume, from drawn slices or with a trained model, and write the result into a segmentation.
 
-    The segmentation's segments are the structures; each must be drawn on at least one slice of ``plane``, or be in
-    ``supportSegmentationNode``. The call returns when the result is in the scene. Window events are not processed
-    meanwhile, so it suits batch scripts; the panel does the same without blocking.
+    Few-shot: the segmentation's segments are the structures; each must be drawn on at least one slice of ``plane``, or
+    be in ``supportSegmentationNode``. Automatic: each structure that the model finds becomes a segment.
+
+    The call returns when the result is in the scene. Window events are not processed meanwhile, so it suits batch
+    scripts; the panel does the same without blocking.
 
     Args:
         volumeNode: scalar volume to segment.
         segmentationNode: drawn in; receives the result.
-        model: as in the panel's list, for example "lmsnet-general".
+        method: "few-shot" or "automatic".
+        model: name or file, for example "lmsnet-general", which is the default of few-shot.
         plane: of the drawn slices: "axial", "coronal" or "sagittal".
         device: "auto", "cpu", "cuda:0", ...
         sliceRange: first slice and the one behind the last; None: all.
         regionNode: markups ROI; None: the whole volume.
         supportVolumeNode, supportSegmentationNode: another, already segmented volume as example.
+        mirror: automatic only: average the results of mirrored volumes.
         onProgress: called with the finished fraction.
         client: of the worker; None: the application's.
 
@@ -88,21 +97,32 @@ def segment(
         from MomentumSegLib.worker_session import shared_client
 
         client = shared_client()
-    request = FewShotRequest(
-        volume_id=volumeNode.GetID(),
-        segmentation_id=segmentationNode.GetID(),
-        plane=plane,
-        model=model,
-        device=device,
-        slice_range=sliceRange,
-        region_id=regionNode.GetID() if regionNode is not None else "",
-        support_volume_id=supportVolumeNode.GetID() if supportVolumeNode is not None else "",
-        support_segmentation_id=supportSegmentationNode.GetID() if supportSegmentationNode is not None else "",
-    )
+    common: dict[str, Any] = {
+        "volume_id": volumeNode.GetID(),
+        "segmentation_id": segmentationNode.GetID(),
+        "plane": plane,
+        "device": device,
+        "slice_range": sliceRange,
+        "region_id": regionNode.GetID() if regionNode is not None else "",
+    }
+    request: RunRequest
+    if method == AUTOMATIC:
+        if not model:
+            raise UserError("Give the name of an automatic model: there is none that suits every volume.")
+        request = AutomaticRequest(**common, model=model, mirror=mirror)
+    elif method == FEW_SHOT:
+        request = FewShotRequest(
+            **common,
+            model=model or DEFAULT_MODEL,
+            support_volume_id=supportVolumeNode.GetID() if supportVolumeNode is not None else "",
+            support_segmentation_id=supportSegmentationNode.GetID() if supportSegmentationNode is not None else "",
+        )
+    else:
+        raise UserError(f"There is no method '{method}' for scripts: give 'few-shot' or 'automatic'.")
     return _run_to_the_end(volumeNode.GetScene(), client, request, _Listener(onProgress))
 
 
-def _run_to_the_end(scene: Any, client: Any, request: FewShotRequest, listener: _Listener) -> Outcome:
+def _run_to_the_end(scene: Any, client: Any, request: RunRequest, listener: _Listener) -> Outcome:
     ticks = QueuedTicks()
     controller = RunController(scene, client, ticks, listener)
     try:

@@ -105,9 +105,12 @@ class Setting:
 
     def apply(self, **changes: object) -> FakeJob:
         """Press Apply; returns the request that reached the worker."""
+        self.apply_request(**changes)
+        return self.client.last("segment")
+
+    def apply_request(self, **changes: object) -> None:
         self.controller.apply(replace(self.request, **changes))
         self.ticks.run()
-        return self.client.last("segment")
 
     def answer(self, job: FakeJob, labelmap: np.ndarray, **values: object) -> None:
         """The worker's result: a labelmap of the whole volume."""
