@@ -19,7 +19,7 @@ from momentumseg.io.read import read_labelmap, read_volume
 from momentumseg.training.case_survey import file_key, files_of, statistics_of, survey_case
 from momentumseg.training.data_settings import DataSettings
 from momentumseg.training.splits import Split
-from momentumseg.transforms.case_intensity import normalized_channels
+from momentumseg.transforms.case_intensity import OWN, normalized_channels
 from momentumseg.transforms.data_statistics import DataStatistics
 from momentumseg.volumes.checks import checked_intensities
 
@@ -223,7 +223,8 @@ def _image(case: Case, statistics: DataStatistics) -> tuple[np.ndarray, Canonica
         channels.append(grid.forward_image(volume.array))
     image = np.stack(channels)
     image = normalized_channels(image, statistics.intensity, out=image)
-    is_small = float(np.abs(image).max()) <= _HALF_PRECISION_UP_TO
+    # values of the file must stay those of the file: 16 bits round even where they are small
+    is_small = statistics.intensity != OWN and float(np.abs(image).max()) <= _HALF_PRECISION_UP_TO
     return (image.astype(np.float16) if is_small else image), grid
 
 
