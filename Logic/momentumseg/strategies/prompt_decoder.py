@@ -30,6 +30,9 @@ class PromptDecoder(Strategy):
         margin, jitter: in pixels of the network's logits, of which SAM has 256 along a side.
         smallest_area: voxels; structures with less on a slice are left out.
 
+    Attributes:
+        structures: that samples are drawn from.
+
     Raises:
         InputError: a number that cannot be used, or no structure that is large enough.
 
@@ -57,8 +60,9 @@ class PromptDecoder(Strategy):
             raise InputError(
                 f"No structure has {smallest_area} voxels on a slice; lower strategy.smallest_area in the recipe."
             )
+        self.smallest_area = int(smallest_area)
         self._slices = sampler
-        self._margin = float(margin)
+        self.margin = float(margin)
         self._jitter = float(jitter)
         self._order = lru_cache(maxsize=4)(self._order_of)  # of the last passes; samples are made ahead of time
 
@@ -77,7 +81,7 @@ class PromptDecoder(Strategy):
         structure = self.structure(index)
         transform = self._slices.transform(structure)
         random = np.random.default_rng([self._slices.seed, 1, index])
-        outward = (self._margin + random.uniform(-self._jitter, self._jitter, 4)) * transform.logit_pixel
+        outward = (self.margin + random.uniform(-self._jitter, self._jitter, 4)) * transform.logit_pixel
         return grown_box(self._slices.box(structure), outward, transform.image_size).astype(np.float32)
 
     def forward(self, *batch: Tensor) -> dict[str, Tensor]:

@@ -214,7 +214,7 @@ class PromptedSlices:
         """The grid as a volume whose axial slices are upright as they are."""
         case = self.cases[number]
         depth, height, width = case.spacing
-        return Volume(case.image[0], np.diag((-width, -height, depth, 1.0)), case.name)
+        return Volume(case.image[0].astype(np.float32), np.diag((-width, -height, depth, 1.0)), case.name)
 
     def _id(self, number: int) -> str:
         if number not in self._ids:
