@@ -79,3 +79,13 @@ def test_a_checkpoint_keeps_the_multipliers() -> None:
 def test_a_step_of_nothing_is_refused(step: float) -> None:
     with pytest.raises(InputError, match="step of the multipliers"):
         DualAscent(1, step=step)
+
+
+def test_a_part_of_a_step() -> None:
+    whole, half = DualAscent(2, 1, step=0.5), DualAscent(2, 1, step=0.5)
+    h, g = torch.tensor([0.2, -0.4]), torch.tensor([0.3])
+    whole.ascend(h, g)
+    for _ in range(2):
+        half.ascend(h, g, part=0.5)
+    torch.testing.assert_close(half.equality_multipliers, whole.equality_multipliers)
+    torch.testing.assert_close(half.inequality_multipliers, whole.inequality_multipliers)

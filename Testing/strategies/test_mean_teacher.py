@@ -196,6 +196,14 @@ def test_labelled_and_unlabelled_images_have_multipliers_of_their_own() -> None:
     assert not torch.allclose(labelled, unlabelled)
 
 
+def test_multipliers_hardly_move_before_the_ramp() -> None:
+    strategy = a_strategy(dual_step=0.5, ramp=50)
+    violation = float(strategy(*a_batch(strategy))["violation_labelled"])
+    strategy.after_step(0)
+    moved = float(strategy.labelled_duality.multipliers.equality_multipliers.abs().max())
+    assert 0 < moved == pytest.approx(0.5 * violation * np.exp(-5), rel=1e-4)
+
+
 def test_the_log_holds_multipliers_and_residuals() -> None:
     strategy = a_strategy(weight_limit=1e-6)
     stepped(strategy, 2)

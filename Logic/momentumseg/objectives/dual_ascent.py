@@ -67,11 +67,16 @@ class DualAscent(nn.Module):
         return total + ((pushed**2 - slopes**2) / (2 * self.step)).sum()
 
     @torch.no_grad()
-    def ascend(self, equalities: Tensor, inequalities: Tensor | None = None) -> None:
-        """One step of the multipliers, after the optimiser's; several processes use the mean of their violations."""
-        self.equality_multipliers += self.step * _mean_over_processes(equalities.detach())
+    def ascend(self, equalities: Tensor, inequalities: Tensor | None = None, part: float = 1.0) -> None:
+        """One step of the multipliers, after the optimiser's; several processes use the mean of their violations.
+
+        Args:
+            part: of the step that is made. An untrained network violates constraints in ways that say nothing.
+        """
+        step = part * self.step
+        self.equality_multipliers += step * _mean_over_processes(equalities.detach())
         if inequalities is not None:
-            pushed = self.inequality_multipliers + self.step * _mean_over_processes(inequalities.detach())
+            pushed = self.inequality_multipliers + step * _mean_over_processes(inequalities.detach())
             self.inequality_multipliers.copy_(pushed.clamp(min=0))
 
     @torch.no_grad()

@@ -107,9 +107,9 @@ class LagrangeDualityLoss(nn.Module):
         kept = None if inequality is None else inequality.detach()
         return DualityLoss(loss, entropy.detach(), dice.detach(), equality.detach(), kept, residuals)
 
-    def ascend(self, result: DualityLoss) -> None:
-        """Move the multipliers by the violations of that evaluation."""
-        self.multipliers.ascend(result.equality, result.inequality)
+    def ascend(self, result: DualityLoss, part: float = 1.0) -> None:
+        """Move the multipliers by the violations of that evaluation, or by a part of the step."""
+        self.multipliers.ascend(result.equality, result.inequality, part)
 
     def _dice(self, probabilities: Tensor, reference: Tensor) -> Tensor:
         """1 - soft Dice of each structure over the batch, weighted."""

@@ -35,7 +35,7 @@ class MeanTeacherSettings:
     Attributes:
         unlabelled_per_labelled: unlabelled patches that come with each labelled one.
         decay: of the teacher, at most; in iteration i it is min(decay, (1 + i) / (10 + i)).
-        ramp: iterations over which the weights of the unlabelled terms rise to their full value.
+        ramp: iterations over which the weights of the unlabelled terms and the multipliers' step rise to full value.
         duality: weight of the constraint that a structure has as many voxels as in the reference.
         dual_step: rho of the multipliers.
         weight_limit: largest mean square of the network's parameters; 0 leaves that constraint out.
@@ -235,7 +235,7 @@ class MeanTeacher(Strategy):
         _follow(self.teacher_distances, self.distances, decay)
         for name, result in self._results.items():
             duality = self.labelled_duality if name == "labelled" else self.unlabelled_duality
-            duality.ascend(result)
+            duality.ascend(result, self.ramp())
         self.finished.fill_(iteration + 1)
 
     def model(self) -> nn.Module:
