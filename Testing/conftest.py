@@ -7,12 +7,16 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from momentumseg.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from momentumseg.networks.sam.sam import SamNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,3 +88,16 @@ def prompt_fakes() -> ModuleType:
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+@pytest.fixture
+def a_tiny_sam() -> SamNetwork:
+    """A random network of the SAM family: images of 64 px, embeddings (32, 4, 4), logits of 16 x 16."""
+    import torch
+
+    from momentumseg.networks.sam.sam import SamNetwork
+
+    torch.manual_seed(0)
+    encoder = torch.nn.Conv2d(3, 32, 16, 16)
+    encoder.stride = 16  # type: ignore[assignment]  # one number, as the encoders of the family say it
+    return SamNetwork(encoder, 64).eval()
