@@ -75,6 +75,8 @@ class Client(Protocol):
 
     def stop(self) -> None: ...
 
+    def end(self, sentence: str) -> None: ...
+
 
 class UndoStack(Protocol):
     """The segment editor widget, as far as it keeps undo states."""

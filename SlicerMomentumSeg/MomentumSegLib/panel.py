@@ -101,7 +101,7 @@ class Panel:
         self._output = OutputChoice(scene, on_changed=self._user_changed)
         self._drawing = DrawingSection(ui, self.controller, on_changed=self._user_changed, on_problem=self.said)
         self._region = RegionSection(ui, on_range=self._range_chosen)
-        self._run = RunSection(ui, on_apply=self.apply, on_cancel=lambda: self._active.cancel())
+        self._run = RunSection(ui, on_apply=self.apply, on_cancel=self._cancel)
         self._results = ResultsSection(ui, self.controller, on_problem=self.said)
         self._automatic = AutomaticSection(ui, self._widget, on_import=self._import_model)
         self._iterates = IteratesSection(
@@ -384,6 +384,12 @@ class Panel:
         except UserError as error:
             self.said(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=_("MomentumSeg"))
+
+    def _cancel(self) -> None:
+        if self._active is self._prompts.controller:
+            self._prompts.cancel()
+        else:
+            self.controller.cancel()
 
     def _import_model(self) -> None:
         """Use a file of an automatic model; the worker copies it."""

@@ -7,21 +7,20 @@ time, and shows them. However fast prompts change, one question is on its way; t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from MomentumSegLib.errors import UserError
-from MomentumSegLib.interfaces import Client, Failure, Job, UndoStack
+from MomentumSegLib.interfaces import Client, UndoStack
 from MomentumSegLib.phase import Phase
+from MomentumSegLib.prompt_asking import PromptAsker, Question, Refusal
 from MomentumSegLib.prompt_follow import PromptFollower
 from MomentumSegLib.prompt_nodes import POSITIVE, PromptNodes, is_defined, kind_of, unplaced_sentence
 from MomentumSegLib.prompt_preview import PromptPreview
 from MomentumSegLib.prompt_reading import ReadPrompts, mask_prompts, read_prompts
-from MomentumSegLib.prompt_request import LABEL, Answer, PromptRequest
+from MomentumSegLib.prompt_request import Answer, PromptRequest
 from MomentumSegLib.prompt_scribbles import read_scribbles, remove_scribbles
 from MomentumSegLib.prompt_view import PromptView
 from MomentumSegLib.prompt_writing import OnFollowed, PromptWriter
@@ -34,15 +33,6 @@ from MomentumSegLib.volume_data import read_volume_geometry
 from MomentumSegLib.volume_sender import VolumeSender
 
 _NOTHING = ReadPrompts({})
-
-
-@dataclass(eq=False)
-class _Question:
-    """A slice whose prompts are with the worker."""
-
-    slice_index: int
-    key: str
-    job: Job | None = None
 
 
 class PromptController:
@@ -72,10 +62,9 @@ class PromptController:
         on_followed: OnFollowed | None = None,
     ) -> None:
         self._scene = scene
-        self._client = client
         self._ticks = ticks
         self._view = view
-        self._sender = sender
+        self._asker = PromptAsker(client, sender, on_answered=self._answered, on_refused=self._refuse)
         self.nodes = PromptNodes(scene, self._markups_changed)
         self._preview = PromptPreview(scene)
         self._writer = PromptWriter(scene, undo, editor_node, on_followed)
@@ -92,7 +81,6 @@ class PromptController:
         self._accepted: Mapping[int, str] = {}
         self._answers: dict[int, Answer] = {}
         self._refused: dict[int, str] = {}
-        self._question: _Question | None = None
         self._accept_soon = False
         self._look_soon = False
 
@@ -111,7 +99,12 @@ class PromptController:
     @property
     def is_asking(self) -> bool:
         """Whether a mask is being computed."""
-        return self._question is not None
+        return self._asker.question is not None
+
+    @property
+    def question(self) -> Question | None:
+        """The slice whose mask is being computed."""
+        return self._asker.question
 
     @property
     def waiting(self) -> dict[int, Answer]:
@@ -198,94 +191,35 @@ class PromptController:
     def _ask(self) -> None:
         """Have one slice answered; the next one follows its answer."""
         open_slices = self._unanswered()
-        if self._question is not None or self._request is None or not open_slices:
+        if self.is_asking or self._request is None or not open_slices:
             return
         index = self._slice_on_screen if self._slice_on_screen in open_slices else max(open_slices)
-        question = _Question(index, open_slices[index])
-        self._question = question
-        request, prompts = self._request, self._read.slices[index]
-        try:
-            self._sender.ensure(
-                request.volume_id,
-                lambda warnings: self._send(question, request, prompts.entries, prompts.arrays),
-                lambda failure: self._failed(question, failure),
-            )
-        except UserError as error:
-            self._refuse(question, str(error))
+        self._asker.ask(self._request, index, self._read.slices[index])
         self._view.prompts_changed()
 
-    def _send(
-        self, question: _Question, request: PromptRequest, entries: Any, arrays: Mapping[str, np.ndarray]
-    ) -> None:
-        if self._question is not question:
-            return
-        parameters = {
-            **request.common,
-            "object": request.object_name,
-            "label": LABEL,
-            "slice_index": question.slice_index,
-            "prompts": [dict(entry) for entry in entries],
-        }
-        question.job = self._client.request(
-            "prompt_predict",
-            parameters,
-            arrays,
-            on_result=lambda values, found: self._answered(question, values, found),
-            on_error=lambda failure: self._failed(question, failure),
-        )
-
-    def _answered(self, question: _Question, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        if self._question is not question:
-            return
-        self._question = None
-        if question.slice_index in self._read.slices and "mask" in arrays:
-            answer = self._answer(question, values, arrays)
+    def _answered(self, question: Question, answer: Answer | None) -> None:
+        if answer is not None and question.slice_index in self._read.slices:
             self._answers.pop(question.slice_index, None)  # the latest comes last
             self._answers[question.slice_index] = answer
             self._show()
             self._view.answered(answer)
         self._go_on()
 
-    def _answer(self, question: _Question, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Answer:
-        row, column = values.get("origin") or (0, 0)
-        alternatives = tuple(float(value) for value in values.get("alternatives") or ())
-        choices = [entry.get("choice") for entry in self._read.slices[question.slice_index].entries]
-        chosen = next((choice for choice in choices if choice is not None), 0)
-        return Answer(
-            slice_index=question.slice_index,
-            key=question.key,
-            mask=np.ascontiguousarray(arrays["mask"], dtype=np.uint8),
-            origin=(int(row), int(column)),
-            predicted_iou=float(values.get("predicted_iou") or 0.0),
-            alternatives=alternatives,
-            choice=min(chosen, len(alternatives) - 1) if alternatives else 0,
-            experimental=tuple(values.get("experimental") or ()),
-            seconds=float(values.get("seconds") or 0.0),
-        )
-
-    def _failed(self, question: _Question, failure: Failure) -> None:
-        if self._question is not question:
-            return
-        if failure.log:
-            logging.error("MomentumSeg: %s (log: %s)", failure.sentence, failure.log)
-        self._refuse(question, failure.sentence, failure.kind, failure.reason)
-
-    def _refuse(self, question: _Question, sentence: str, kind: str = "user", reason: str = "") -> None:
+    def _refuse(self, question: Question, refusal: Refusal) -> None:
         """These prompts have no mask; they are not asked again before one of them changes."""
-        self._question = None
         self._accept_soon = False
-        self._refused[question.slice_index] = question.key
+        self._refused[question.slice_index] = question.prompts.key
         self._answers.pop(question.slice_index, None)
         self._show()
-        self._view.said(sentence)
-        if kind == "start":
-            self._view.failed(kind, sentence, reason)
+        self._view.said(refusal.sentence)
+        if refusal.kind == "start":
+            self._view.failed(refusal.kind, refusal.sentence, refusal.reason)
             return  # the worker would not start for another slice either
         self._go_on()
 
     def _go_on(self) -> None:
         self._ask()
-        if self._question is None and self._accept_soon:
+        if self._accept_soon and not self.is_asking:
             self._accept_soon = False
             self.accept()
         self._view.prompts_changed()
@@ -298,7 +232,7 @@ class PromptController:
         if request is None or self.phase.is_busy:
             return False
         self.update(request, self._slice_on_screen)
-        if self._question is not None:
+        if self.is_asking:
             self._accept_soon = True
             self._view.said(_("The mask is accepted as soon as it is there."))
             return False
@@ -324,7 +258,7 @@ class PromptController:
     def _finish_surface(self, request: PromptRequest, sentence: str) -> None:
         """Bring the surface up to date; its change is no reason to forget what was said."""
         self._writer.finish_surface(request.segmentation_id)
-        if self._question is None and not self.phase.is_busy:
+        if not self.is_asking and not self.phase.is_busy:
             self._view.said(sentence)
 
     def take_back(self) -> bool:
@@ -343,7 +277,7 @@ class PromptController:
         if request is None or self.phase.is_busy:
             return
         self._accept_soon = False
-        self._drop_question(cancel=True)
+        self._asker.drop(cancel=True)
         segmentation = self._scene.GetNodeByID(request.segmentation_id)
         self.nodes.remove(request.segmentation_id, request.segment_id)
         if segmentation is not None:
@@ -378,8 +312,13 @@ class PromptController:
         if not prompts:
             raise UserError(self._read.warning or unplaced_sentence())
         self._accept_soon = False
-        self._drop_question()
+        self._asker.drop()
         self._follower.start(request, self._slices, prompts, self._read.bounds)
+
+    def give_up(self) -> None:
+        """The worker does not answer: end it and start another one, which knows nothing yet."""
+        text = _("Cancelled; the worker is started again. Move a prompt or give another one to ask again.")
+        self._asker.give_up(text)
 
     def cancel(self, why: str = "") -> None:
         """Stop following; nothing was changed."""
@@ -435,17 +374,11 @@ class PromptController:
 
     def _let_go(self) -> None:
         """Nothing is worked on: nothing is shown, and no answer is waited for."""
-        self._drop_question()
+        self._asker.drop()
         self._accept_soon = False
         self._request, self._slices, self._read = None, None, _NOTHING
         self._answers, self._refused, self._accepted = {}, {}, {}
         self._preview.remove()
-
-    def _drop_question(self, *, cancel: bool = False) -> None:
-        """Wait for no answer; it may come all the same, because cancelling costs a slow worker all it has encoded."""
-        question, self._question = self._question, None
-        if cancel and question is not None and question.job is not None and question.job.is_active:
-            question.job.cancel()
 
 
 def _accepted_sentence(indices: list[int]) -> str:

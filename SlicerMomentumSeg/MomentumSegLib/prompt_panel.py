@@ -12,6 +12,7 @@ import slicer
 import vtk
 
 from MomentumSegLib import prompt_section
+from MomentumSegLib.displayed_window import displayed_window
 from MomentumSegLib.editor_section import segment_editor_node
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.interfaces import Client, Failure
@@ -28,6 +29,7 @@ from MomentumSegLib.prompt_nodes import (
     placed_node,
     unplaced_sentence,
 )
+from MomentumSegLib.prompt_patience import Patience
 from MomentumSegLib.prompt_request import Answer, Followed, PromptRequest
 from MomentumSegLib.prompt_scribbles import is_inside, owner_of, scribble_segment
 from MomentumSegLib.prompt_section import Actions, PromptSection
@@ -98,6 +100,7 @@ class PromptPanel:
         self._problem = ""
         self._next_slice: int | None = None
         self._placed = POSITIVE
+        self._patience = Patience(self._mask_overdue)
         self._encoding = PromptEncoding(client, sender, on_progress=self._encoded, on_failed=self._worker_failed)
         self.controller = PromptController(
             slicer.mrmlScene,
@@ -226,10 +229,12 @@ class PromptPanel:
             refine=refine,
             slice_range=request.slice_range,
             region_id=request.region_id,
+            window=displayed_window(slicer.mrmlScene.GetNodeByID(request.volume_id)),
         )
 
     def _show_section(self) -> None:
         controller, index = self.controller, self._around.slice_on_screen()
+        self._patience.watch(controller.question)
         answer = controller.answer_near(index)
         slices = controller.prompts.slices
         prompts = slices.get(answer.slice_index if answer is not None else index)
@@ -251,6 +256,10 @@ class PromptPanel:
     def show_run(self, news: str) -> None:
         """Show what can be done next: the button follows the segment through the volume."""
         phase = self.controller.phase
+        if self._patience.is_overdue:
+            self._around.run.show(Phase.RUNNING, "", has_result=False)
+            self._around.run.show_progress(-1.0, None)
+            return
         problem = self._problem
         if not problem and not self.controller.prompts.slices and not (self._request and self._request.refine):
             problem = unplaced_sentence()
@@ -381,6 +390,22 @@ class PromptPanel:
             raise UserError(self._problem or unplaced_sentence())
         self.end_tool()
         self.controller.follow(self._request)
+
+    def cancel(self) -> None:
+        """Stop following, or end a worker that does not answer."""
+        if self._patience.is_overdue:
+            self.controller.give_up()
+            self._around.phase_changed(self.controller.phase)
+        else:
+            self.controller.cancel()
+
+    def _mask_overdue(self, seconds: int) -> None:
+        question = self.controller.question
+        if question is None:
+            return
+        text = _("Slice {index}: no mask for {seconds} s. Wait, or press Cancel, which starts the worker anew.")
+        self._around.said(text.format(index=question.slice_index, seconds=seconds))
+        self.show_run("")
 
     def go_to_least_sure(self) -> None:
         """Show the slice where the model was least sure when it followed the segment."""

@@ -25,6 +25,7 @@ class PromptRequest:
         refine: the mask that the segment already has on a slice is a prompt, too, and the answer replaces it.
         slice_range: following stays between the first slice and the one behind the last; None: all.
         region_id: of a markups ROI that bounds following; empty: the whole volume.
+        window: range of brightness that the model is shown; None: as it likes it.
     """
 
     volume_id: str
@@ -38,11 +39,12 @@ class PromptRequest:
     refine: bool = False
     slice_range: tuple[int, int] | None = None
     region_id: str = ""
+    window: tuple[float, float] | None = None
 
     @property
-    def target(self) -> tuple[str, ...]:
+    def target(self) -> tuple[Any, ...]:
         """What answers belong to: with another one, they are of no use."""
-        return (self.volume_id, self.segmentation_id, self.segment_id, self.plane, self.model, self.device)
+        return (self.volume_id, self.segmentation_id, self.segment_id, self.plane, self.model, self.device, self.window)
 
     @property
     def object_name(self) -> str:
@@ -52,7 +54,9 @@ class PromptRequest:
     @property
     def common(self) -> dict[str, Any]:
         """Parameters of every request for prompts."""
-        return {"volume": self.volume_id, "model": self.model, "device": self.device, "plane": self.plane}
+        window = None if self.window is None else list(self.window)
+        chosen = {"volume": self.volume_id, "model": self.model, "device": self.device, "plane": self.plane}
+        return {**chosen, "window": window}
 
 
 @dataclass(frozen=True, eq=False)

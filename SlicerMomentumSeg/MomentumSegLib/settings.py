@@ -14,6 +14,7 @@ from typing import Any, Protocol
 PREFIX = "MomentumSeg/"
 MEGABYTE = 2**20
 CACHE_MEGABYTES = (128, 65_536)  # smallest and largest budget that the panel offers
+PROMPT_SECONDS = (5, 3600)
 
 
 class SettingsStore(Protocol):
@@ -36,6 +37,7 @@ class Settings:
         ssh_python: command of the Python with MomentumSeg on that host.
         data_folder: folder of MomentumSeg's files; models lie in ``weights`` below. Empty: the platform's place.
         training_folder: folder of trainings, on the computer that trains; empty: ``training`` beside ``weights``.
+        prompt_seconds: after so long without a mask for a prompt, the user is offered to end the worker.
         cache_megabytes: memory that the worker may fill with features of slices; 0: it looks at the free memory.
     """
 
@@ -44,6 +46,7 @@ class Settings:
     ssh_python: str = "python3"
     data_folder: str = ""
     training_folder: str = ""
+    prompt_seconds: int = 60
     cache_megabytes: int = 0
 
     @property
@@ -70,7 +73,9 @@ def load_settings(store: SettingsStore | None = None) -> Settings:
         if value is None:
             continue
         if name == "cache_megabytes":
-            value = _whole_number(value)
+            value = _whole_number(value, CACHE_MEGABYTES)
+        elif name == "prompt_seconds":
+            value = _whole_number(value, PROMPT_SECONDS) or settings.prompt_seconds
         settings = replace(settings, **{name: value if isinstance(value, int) else str(value)})
     return settings
 
@@ -87,13 +92,13 @@ def save_settings(settings: Settings, store: SettingsStore | None = None) -> Non
             store.setValue(PREFIX + field.name, value)
 
 
-def _whole_number(value: Any) -> int:
-    """Settings files give numbers back as text."""
+def _whole_number(value: Any, limits: tuple[int, int]) -> int:
+    """Settings files give numbers back as text; 0 for what is no positive number."""
     try:
         number = int(value)
     except (TypeError, ValueError):
         return 0
-    low, high = CACHE_MEGABYTES
+    low, high = limits
     return min(max(number, low), high) if number > 0 else 0
 
 

@@ -52,6 +52,7 @@ class SettingsPanel:
         self.ui.trainingFolderLineEdit.connect("editingFinished()", self._on_training_folder_entered)
         self.ui.trainingFolderButton.connect("clicked(bool)", self._on_choose_training_folder)
         self.ui.cacheSpinBox.connect("valueChanged(int)", self._on_cache_changed)
+        self.ui.patienceSpinBox.connect("valueChanged(int)", self._on_patience_changed)
         self.ui.openFolderButton.connect("clicked(bool)", self._on_open_folder)
         self.ui.changeFolderButton.connect("clicked(bool)", self._on_change_folder)
         self.ui.defaultFolderButton.connect("clicked(bool)", self._on_default_folder)
@@ -71,6 +72,7 @@ class SettingsPanel:
         self.ui.trainingFolderLineEdit.text = settings.training_folder
         self.ui.trainingFolderLineEdit.placeholderText = runs_folder(replace(settings, training_folder=""))
         self.ui.cacheSpinBox.value = settings.cache_megabytes
+        self.ui.patienceSpinBox.value = settings.prompt_seconds
         self._show_folder()
 
     def choose_python(self, path: str) -> None:
@@ -149,6 +151,9 @@ class SettingsPanel:
 
     def _on_cache_changed(self, megabytes: int) -> None:
         self._change(cache_megabytes=megabytes)
+
+    def _on_patience_changed(self, seconds: int) -> None:
+        save_settings(replace(self.settings, prompt_seconds=seconds), self._store)
 
     def _on_open_folder(self, checked: bool = False) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self.settings.weights_folder)))

@@ -207,6 +207,11 @@ class WorkerClient:
         if not connection.wait(wait_seconds or 0.02) and (wait_seconds or connection.has_unwritten):
             connection.kill()
 
+    def end(self, sentence: str) -> None:
+        """End a worker that does not answer, at once. Active jobs fail with this sentence; a request starts another."""
+        if self._connection is not None:
+            self._fail(WorkerFailure("crashed", sentence, self._log))
+
     @property
     def is_busy(self) -> bool:
         """Whether a job is active or the worker is starting: poll often."""

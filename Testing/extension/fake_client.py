@@ -92,10 +92,12 @@ class FakeClient:
 
     def die(self) -> None:
         """As a killed worker: every active job fails, volumes are forgotten."""
+        self.end("The worker ended unexpectedly; nothing was changed, and the next step starts it again.")
+
+    def end(self, sentence: str) -> None:
         self.state = "stopped"
         for job in [job for job in self.jobs if job.is_active]:
-            kind = "cancelled" if job.state == "cancelling" else "crashed"
-            job.fail(kind, "The worker ended unexpectedly; nothing was changed, and the next step starts it again.")
+            job.fail("cancelled" if job.state == "cancelling" else "crashed", sentence)
 
     def all(self, method: str) -> list[FakeJob]:
         return [job for job in self.jobs if job.method == method]

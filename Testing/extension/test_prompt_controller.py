@@ -454,3 +454,53 @@ class TestFollowing:
         job = self.followed(a_scene)
         assert job.parameters["slice_range"] == [2, 7]
         assert job.parameters["roi"] == [[[0, 14], [0, 12], [2, 7]]]
+
+
+def test_a_worker_that_hangs_is_ended_and_the_prompt_is_asked_again_when_it_changes(a_scene):
+    a_scene.look()
+    node = a_scene.click(5, 4, 4)
+    generation, first = a_scene.client.generation, a_scene.question
+    a_scene.controller.give_up()
+    a_scene.ticks.run()
+    assert first.state == "failed"
+    assert not a_scene.controller.is_asking
+    assert a_scene.client.generation == generation + 1  # another one is on its way
+    assert a_scene.view.sentences[-1].startswith("Cancelled; the worker is started again.")
+    a_scene.client.state = "ready"
+    node.SetNthControlPointPosition(0, *a_scene.ras(5, 6, 6))
+    a_scene.ticks.run()
+    assert a_scene.question is not first
+    assert len(a_scene.client.all("set_volume")) == 2
+    a_scene.answer(a_square(2, 8))
+    assert list(a_scene.controller.waiting) == [5]
+
+
+def test_the_displayed_range_of_a_ct_goes_with_every_question(a_scene):
+    a_scene.look(window=(-160.0, 240.0))
+    a_scene.click(5, 4, 4)
+    assert a_scene.question.parameters["window"] == [-160.0, 240.0]
+    a_scene.answer(a_square(2, 8))
+    a_scene.look(window=(0.0, 400.0))  # what was answered was seen otherwise
+    assert a_scene.question.parameters["window"] == [0.0, 400.0]
+
+
+@pytest.mark.parametrize(
+    ("modality", "air", "expected"),
+    [("", -1000, (-160.0, 240.0)), ("CT", 0, (-160.0, 240.0)), ("", 0, None), ("MR", -1000, None)],
+)
+def test_the_displayed_range_is_that_of_ct_alone(a_scene, modality, air, expected):
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    from MomentumSegLib.displayed_window import displayed_window
+
+    assert displayed_window(a_scene.volume) is None  # not displayed
+    scalars = a_scene.volume.GetImageData().GetPointData().GetScalars()
+    vtk_to_numpy(scalars)[0] = air
+    scalars.Modified()
+    a_scene.volume.CreateDefaultDisplayNodes()
+    display = a_scene.volume.GetScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(-157.0, 243.4)
+    if modality:
+        a_scene.volume.SetAttribute("DICOM.Modality", modality)
+    assert displayed_window(a_scene.volume) == expected

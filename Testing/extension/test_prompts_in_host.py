@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Iterator
@@ -275,6 +276,33 @@ def test_killed_worker_is_said_and_the_next_click_works(a_module):
     assert overlap(a_module.shown(MIDDLE), the_organ()[MIDDLE]) > 0.9
 
 
+def test_worker_that_hangs_is_said_and_cancel_starts_it_anew(a_module, monkeypatch):
+    from MomentumSegLib import prompt_patience
+
+    a_module.click(a_module.ui.insidePointButton)
+    a_module.point(MIDDLE, 38, 36)
+    a_module.click(a_module.ui.acceptButton)
+    a_module.rest()
+    accepted, pid = a_module.voxels(), a_module.panel._client.hello["pid"]
+    impatient = dataclasses.replace(prompt_patience.load_settings(), prompt_seconds=1)
+    monkeypatch.setattr(prompt_patience, "load_settings", lambda: impatient)
+    os.kill(pid, signal.SIGSTOP)
+    a_module.click_at(MIDDLE, 30, 36)
+    a_module.until(lambda: "no mask for 1 s" in a_module.status)
+    assert a_module.ui.applyButton.text == "Cancel"
+    a_module.rest()
+    assert "no mask for 1 s" in a_module.status
+    a_module.click(a_module.ui.applyButton)
+    assert a_module.status.startswith("Cancelled; the worker is started again.")
+    assert a_module.ui.applyButton.text == "Follow through the volume"
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    assert np.array_equal(a_module.voxels(), accepted)
+    impatient = dataclasses.replace(impatient, prompt_seconds=3600)
+    a_module.point(MIDDLE, 44, 36)
+    assert overlap(a_module.shown(MIDDLE), the_organ()[MIDDLE]) > 0.9
+    assert a_module.messages == []
+
+
 def test_rapid_clicks(a_module):
     a_module.click(a_module.ui.insidePointButton)
     for number in range(20):
@@ -328,5 +356,3 @@ def test_every_control_says_what_it_is_for(a_module):
     ours = [getattr(a_module.ui, name) for name in names]
     assert len([w for w in ours if isinstance(w, kinds)]) >= 11
     assert [w.objectName for w in ours if isinstance(w, kinds) and not (w.toolTip and w.accessibleName)] == []
-
-

@@ -139,7 +139,7 @@ def test_page_is_added_to_the_settings_dialog_once(
 
 def test_every_control_has_a_tool_tip_and_a_name(a_panel) -> None:
     names = [name for name in vars(a_panel.ui) if name.endswith(("Button", "LineEdit", "SpinBox"))]
-    assert len(names) == 11
+    assert len(names) == 12
     for name in names:
         control = getattr(a_panel.ui, name)
         assert control.toolTip and control.accessibleName, name
