@@ -1,6 +1,8 @@
-"""Draw the extension's icon: three slices of a body, an organ drawn on the middle one and found in the others.
+"""Draw the modules' icons: three slices of a body, an organ drawn on the middle one and found in the others; for the
+training module the organ is known in all of them, and a curve rises over it.
 
 python Docs/images/draw_icon.py SlicerMomentumSeg/Resources/Icons/MomentumSeg.png
+python Docs/images/draw_icon.py SlicerMomentumSeg/Resources/Icons/MomentumSegTraining.png
 """
 
 from __future__ import annotations
@@ -27,19 +29,25 @@ def blob(x: np.ndarray, y: np.ndarray, lift: float) -> np.ndarray:
     return (np.hypot(u, v) - 1 - 0.16 * np.cos(2 * angle + 0.6) - 0.1 * np.cos(3 * angle)) * 12
 
 
-def draw() -> np.ndarray:
+def draw(training: bool = False) -> np.ndarray:
     """Return the icon (128, 128, 4), colours and opacity from 0 to 1."""
     steps = (np.arange(SIZE * OVERSAMPLING) + 0.5) / OVERSAMPLING
     x, y = np.meshgrid(steps, steps)
     picture = np.zeros((*x.shape, 4))
     for lift in SLICES:
         body = (np.hypot((x - 64) / 60, (y - lift) / 24) - 1) * 24
-        organ, drawn = blob(x, y, lift), lift == SLICES[1]
+        organ, drawn = blob(x, y, lift), lift == SLICES[1] and not training
         paint(picture, body < 0, EDGE)
         paint(picture, body < -2.5, BODY)
         paint(picture, organ < 0, PENCIL if drawn else ORGAN)
         if drawn:
             paint(picture, organ < -3.2, DRAWN)
+    if training:
+        height = 112 - 88 * (1 - np.exp(-np.clip(x - 14, 0, None) / 26))
+        distance = np.abs(y - height) / np.hypot(1, 88 / 26 * np.exp(-np.clip(x - 14, 0, None) / 26))
+        inside = (x > 14) & (x < 116)
+        paint(picture, inside & (distance < 6), EDGE * 0.35)
+        paint(picture, inside & (distance < 4), PENCIL)
     return picture.reshape(SIZE, OVERSAMPLING, SIZE, OVERSAMPLING, 4).mean((1, 3))
 
 
@@ -55,4 +63,4 @@ def unblended(picture: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    image.imsave(sys.argv[1], unblended(draw()))
+    image.imsave(sys.argv[1], unblended(draw(training="Training" in sys.argv[1])))
