@@ -14,6 +14,7 @@ from torch import nn
 from momentumseg.errors import WeightsError
 from momentumseg.networks.registry import build_segmentation_network
 from momentumseg.networks.segmentation import SegmentationNetwork
+from momentumseg.transforms.data_statistics import DataStatistics, LabelTable
 from momentumseg.weights.checksums import sha256_of
 from momentumseg.weights.loading import load_few_shot_model, save_few_shot_model
 from momentumseg.weights.model_files import METADATA_KEY, model_inside
@@ -24,7 +25,14 @@ from momentumseg.weights.store import WeightsStore
 
 TABLE = {"name": "resunet", "in_channels": 1, "classes": 3, "dimensions": 3, "widths": [4, 8], "momentum": 0.9}
 CARD = {"name": "hippocampus", "licence": "CC BY-SA 4.0", "metrics": {"Dice": 0.8}}
-STATISTICS = {"patch": [16, 16, 16], "labels": [{"value": 1, "name": "anterior"}]}
+STATISTICS = DataStatistics(
+    spacing=(1.0, None, 2.0),
+    plane="volume",
+    patch=(16, 16, 16),
+    channels=("T1",),
+    intensity=[-100.0, 300.0],
+    labels=LabelTable.of({2: "anterior", 5: "posterior"}),
+)
 RECIPE = {"name": "momentum-resunet", "inference": {"overlap": 0.5}}
 
 
@@ -37,7 +45,7 @@ def an_automatic_network() -> SegmentationNetwork:
 @pytest.fixture
 def an_automatic_file(an_automatic_network: SegmentationNetwork, tmp_path: Path) -> Path:
     path = tmp_path / "hippocampus.safetensors"
-    save_segmentation_model(an_automatic_network, path, recipe=RECIPE, card=CARD, statistics=STATISTICS)
+    save_segmentation_model(an_automatic_network, path, recipe=RECIPE, card=CARD, statistics=STATISTICS.to_mapping())
     return path
 
 
@@ -99,8 +107,12 @@ def test_few_shot_file_of_the_first_version_is_still_one(a_network: nn.Module, t
     [
         ({"kind": "classifier"}, "a model of the kind 'classifier'"),
         ({"statistics": None}, "no table 'statistics'"),
-        ({"network": {"name": "future"}}, "does not know"),
-        ({"network": {**TABLE, "classes": 2}}, "does not fit|mismatch|shape"),
+        ({"statistics": {"patch": [16, 16, 16]}}, "cannot run.*training data is damaged"),
+        ({"network": {"name": "future"}}, "cannot run.*no segmentation network named 'future'"),
+        ({"network": {**TABLE, "classes": 2}}, "2 classes.*3 classes"),
+        ({"network": {**TABLE, "dimensions": 2}}, "2D images"),
+        ({"network": {**TABLE, "in_channels": 2}}, "takes 2 channels, its data have 1"),
+        ({"network": {**TABLE, "widths": [4, 16]}}, "shape|fit"),
     ],
 )
 def test_unusable_description_is_refused_in_words(an_automatic_file: Path, change: dict[str, Any], words: str) -> None:

@@ -15,20 +15,22 @@ def checked_box(box: Sequence[Sequence[int]] | None, space: NetworkSpace) -> Box
     Raises:
         InputError: not three ranges, or nothing of the volume is inside.
     """
+    return checked_box_of(box, space.shape)
+
+
+def checked_box_of(box: Sequence[Sequence[int]] | None, shape: tuple[int, int, int]) -> Box | None:
+    """The same for a volume of ``shape`` (K, J, I)."""
     if box is None:
         return None
     if len(box) != 3 or any(len(bounds) != 2 for bounds in box):
         raise InputError(f"The box {box} cannot be used: give three half-open ranges (i0, i1), (j0, j1), (k0, k1).")
     i, j, k = (
-        _cut(bounds, count, f"box along {name}")
-        for bounds, count, name in zip(box, space.shape[::-1], "ijk", strict=True)
+        _cut(bounds, count, f"box along {name}") for bounds, count, name in zip(box, shape[::-1], "ijk", strict=True)
     )
     return i, j, k
 
 
-def checked_slice_range(
-    slice_range: range | tuple[int, int] | None, box: Box | None, space: NetworkSpace
-) -> range:
+def checked_slice_range(slice_range: range | tuple[int, int] | None, box: Box | None, space: NetworkSpace) -> range:
     """Network slices of a half-open range of the volume's slices that also lie in the box.
 
     Raises:

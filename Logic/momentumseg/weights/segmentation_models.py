@@ -12,6 +12,7 @@ import torch
 from momentumseg.errors import InputError, WeightsError
 from momentumseg.networks.registry import build_segmentation_network
 from momentumseg.networks.segmentation import SegmentationNetwork
+from momentumseg.transforms.data_statistics import DataStatistics
 from momentumseg.weights.cards import ModelCard
 from momentumseg.weights.checksums import sha256_of
 from momentumseg.weights.model_files import (
@@ -34,7 +35,7 @@ class LoadedSegmentationModel:
         card: licence, training data and metrics.
         sha256: of the file.
         recipe: the training recipe that made it.
-        statistics: of the training data, as the trainer kept them: grid, patch, intensities, labels and their names.
+        statistics: of the training data: grid, patch, intensities, labels and their names.
         path: the file it came from.
     """
 
@@ -42,7 +43,7 @@ class LoadedSegmentationModel:
     card: ModelCard
     sha256: str
     recipe: dict[str, Any]
-    statistics: dict[str, Any]
+    statistics: DataStatistics
     path: Path
 
 
@@ -58,6 +59,7 @@ def save_segmentation_model(
 
     Args:
         network: that :func:`build_segmentation_network` built: its ``config`` table is what builds it again.
+        statistics: :meth:`DataStatistics.to_mapping`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -76,12 +78,13 @@ def load_segmentation_model(
     path = weights_path(reference, store)
     description = read_description(path, AUTOMATIC)
     card = ModelCard.from_mapping(table_of(description, "card", path))
-    statistics = table_of(description, "statistics", path)
     try:
+        statistics = DataStatistics.from_mapping(table_of(description, "statistics", path))
         network = build_segmentation_network(table_of(description, "network", path))
+        _check_fit(network, statistics)
     except InputError as error:
         raise WeightsError(
-            f"The file {path.name} describes a network that this version does not know ({error}); "
+            f"The file {path.name} describes a model that this version cannot run ({error}); "
             "update MomentumSeg or choose another model."
         ) from error
     fill_network(network, path, card.name)
@@ -89,3 +92,14 @@ def load_segmentation_model(
     return LoadedSegmentationModel(
         network, card, sha256_of(path), table_of(description, "recipe", path), statistics, path
     )
+
+
+def _check_fit(network: SegmentationNetwork, statistics: DataStatistics) -> None:
+    """Whether the network can have been trained on these data. Raises `InputError`."""
+    if network.dimensions != statistics.dimensions or network.classes != statistics.classes:
+        raise InputError(
+            f"its network is for {network.dimensions}D images and {network.classes} classes, its data have patches of "
+            f"{statistics.dimensions} sides and {statistics.classes} classes"
+        )
+    if network.in_channels != statistics.in_channels and (network.in_channels, statistics.in_channels) != (3, 1):
+        raise InputError(f"its network takes {network.in_channels} channels, its data have {statistics.in_channels}")
