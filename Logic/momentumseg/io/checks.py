@@ -35,3 +35,13 @@ def check_writable_output(path: str | os.PathLike[str], suffixes: tuple[str, ...
         full = error.errno == errno.ENOSPC
         reason = "the disk is full; free some space" if full else f"the folder {path.parent} is read-only"
         raise output_error(path, f"{reason} or choose another") from None
+
+
+def create_folder(path: str | os.PathLike[str]) -> Path:
+    """The path, which is a folder now. Raises `OutputError` when it cannot be made."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {path} cannot be created; choose another one.") from error
+    return path

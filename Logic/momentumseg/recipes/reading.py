@@ -19,6 +19,9 @@ else:
 _TABLES = {
     "network",
     "weights",
+    "about",
+    "strategy",
+    "inference",
     "objective",
     "optimizer",
     "schedule",

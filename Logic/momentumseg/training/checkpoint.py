@@ -34,6 +34,7 @@ class TrainingState:
         statistics: of the training data, what inference needs.
         metrics: best score, the epoch it is of, and how many epochs brought nothing better.
         log: mean losses since the beginning, one record per logging interval, validations among them.
+        pending: sums of the losses since the last record, and of how many iterations.
     """
 
     iteration: int
@@ -46,6 +47,7 @@ class TrainingState:
     statistics: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
+    pending: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+_COUNT = "iterations"
+
 
 class LossMeans:
     """Sums losses where they are; numbers leave the device only when they are asked for."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+    def __init__(self, kept: Mapping[str, Tensor | int] | None = None) -> None:
+        """Begin anew, or with what :meth:`kept` gave."""
+        sums = dict(kept or {})
+        self._count = int(sums.pop(_COUNT, 0))
+        self._sums: dict[str, Tensor] = sums  # type: ignore[assignment]  # all but the count are tensors
+
+    def kept(self) -> dict[str, Tensor | int]:
+        """The sums, for a checkpoint."""
+        return {**self._sums, _COUNT: self._count}
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Take in the losses of one iteration."""

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from momentumseg.allocation import keep_large_blocks
-from momentumseg.errors import Cancelled, InputError, OutputError
+from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.atomic import atomic_path
-from momentumseg.io.checks import check_writable_output
+from momentumseg.io.checks import check_writable_output, create_folder
 from momentumseg.optimizers.registry import build_optimizer, build_schedule
 from momentumseg.strategies.base import Strategy
 from momentumseg.training.averaging import MovingAverage
@@ -46,10 +46,8 @@ _LOG_EVERY = 50
 OnProgress = Callable[[TrainingProgress], None]
 
 
-class ModelWriter(Protocol):
-    """Writes the finished model; ``metrics`` are of its validation, empty without one."""
-
-    def __call__(self, network: nn.Module, path: Path, metrics: Mapping[str, float]) -> None: ...
+# Writes the finished model; the numbers are of its validation, none without one.
+ModelWriter = Callable[[nn.Module, Path, Mapping[str, float]], None]
 
 
 class Trainer:
@@ -98,6 +96,7 @@ class Trainer:
         self.iteration = 0
         self.log: list[dict[str, float]] = []
         self.metrics: dict[str, float] = {}
+        self._means = LossMeans()
         self._write_model = write_model
         self._validator = validator
         self._statistics = dict(statistics or {})
@@ -145,6 +144,7 @@ class Trainer:
             self.average.load(state.average)
         torch.set_rng_state(state.random)
         self.log, self.metrics, self.iteration = state.log, state.metrics, state.iteration
+        self._means = LossMeans(state.pending)
         return True
 
     def run(self, on_progress: OnProgress | None = None, cancelled: Callable[[], bool] | None = None) -> Path:
@@ -159,16 +159,14 @@ class Trainer:
         step, optimizer = self.engine.setup(self.strategy, self.optimizer)
         watch = _Watch(self.iteration, self.iterations)
         with Prefetcher(self.strategy.sample, self._batches(), self.settings.threads) as batches:
-            means = LossMeans()
             while self.iteration < self.iterations and not self._has_lost_patience:
-                self._stop_if_asked(cancelled, means)
+                self._stop_if_asked(cancelled)
                 self.strategy.train()
-                means.add(self._step(step, optimizer, batches))
+                self._means.add(self._step(step, optimizer, batches))
                 self.iteration += 1
                 is_epoch = self.iteration % self.settings.epoch == 0 or self.iteration == self.iterations
                 if is_epoch or self.iteration % _LOG_EVERY == 0:
-                    self._record(means, watch, batches, is_epoch, on_progress)
-                    means = LossMeans()
+                    self._record(watch, batches, is_epoch, on_progress)
                 if is_epoch:
                     self._save()
         return self.finish()
@@ -192,10 +190,10 @@ class Trainer:
             first = iteration * self.batch + self.engine.rank * own
             yield range(first, first + own)
 
-    def _stop_if_asked(self, cancelled: Callable[[], bool] | None, means: LossMeans) -> None:
+    def _stop_if_asked(self, cancelled: Callable[[], bool] | None) -> None:
         if not self.engine.any(cancelled is not None and cancelled()):
             return
-        if means.are_finite() and _is_finite(self.strategy):
+        if self._means.are_finite() and _is_finite(self.strategy):
             self._save()
         raise Cancelled(
             f"Training stopped after {self.iteration} of {self.iterations} iterations; the same command continues it."
@@ -220,10 +218,9 @@ class Trainer:
             self.average.update(self.strategy.model(), self.iteration)
         return {name: value.detach() for name, value in losses.items()}
 
-    def _record(
-        self, means: LossMeans, watch: _Watch, batches: Prefetcher, is_epoch: bool, on_progress: OnProgress | None
-    ) -> None:
+    def _record(self, watch: _Watch, batches: Prefetcher, is_epoch: bool, on_progress: OnProgress | None) -> None:
         """Log, validate at the end of an epoch, and tell."""
+        means, self._means = self._means, LossMeans()
         losses = means.means()
         if self.engine.any(not means.are_finite() or (is_epoch and not _is_finite(self.strategy))):
             raise InputError(
@@ -283,10 +280,7 @@ class Trainer:
         """Hours of training must not end at a folder that cannot be written."""
         if self.engine.rank != 0:
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"The folder {self.folder} cannot be created; choose another one.") from error
+        create_folder(self.folder)
         for path in (self.checkpoint_path, self.model_path):
             check_writable_output(path, suffixes=None)
 
@@ -304,6 +298,7 @@ class Trainer:
             statistics=self._statistics,
             metrics=self.metrics,
             log=self.log,
+            pending=self._means.kept(),
         )
         save_state(self.checkpoint_path, state)
         with atomic_path(self.folder / "log.jsonl") as temporary:
