@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,9 +10,7 @@ import numpy as np
 from momentumseg.errors import InputError
 from momentumseg.training.data_settings import DataSettings
 from momentumseg.training.prepared_case import PreparedCase
-
-Augmentation = Callable[[np.ndarray, np.ndarray | None, int], tuple[np.ndarray, np.ndarray | None]]
-"""Takes an image (C, *S) float32, its labels (*S) or None, and a seed; returns both anew."""
+from momentumseg.transforms.patch_augmentation import PatchAugmentation
 
 _LABELLED, _UNLABELLED, _ORDER = 0, 1, 2  # streams of random numbers that do not meet
 _LARGEST_SEED = 2**32 - 1
@@ -41,18 +39,20 @@ class PatchSampler:
         self,
         cases: Sequence[PreparedCase],
         settings: DataSettings,
-        augmentation: Augmentation | None = None,
+        augmentation: PatchAugmentation | None = None,
         seed: int = 0,
     ) -> None:
         self._labelled = [case for case in cases if case.has_labels]
         self._unlabelled = [case for case in cases if not case.has_labels] or list(cases)
         if not self._labelled:
             raise InputError("No training case has labels; label a case, or choose cases that have labels.")
-        sides = (1, *settings.patch) if settings.dimensions == 2 else settings.patch
-        self._sides = np.array(sides)
+        self._patch_sides = settings.patch
         self._is_slice = settings.dimensions == 2
         self._foreground = settings.foreground
-        self._augmentation = augmentation
+        self._augmentation = augmentation or PatchAugmentation(settings.dimensions)
+        # what is read is larger than the patch where it is going to be turned and shrunk
+        read = self._augmentation.source_sides(settings.patch)
+        self._sides = np.array((1, *read) if self._is_slice else read)
         self._seed = seed
         self._order = lru_cache(maxsize=_ORDERS_KEPT)(self._drawn_order)
 
@@ -77,9 +77,7 @@ class PatchSampler:
         labels = None if stored is None else _cut(stored[None], start, self._sides, (0,))[0]
         if self._is_slice:
             image, labels = image[:, 0], None if labels is None else labels[0]
-        if self._augmentation is None:
-            return image, labels
-        return self._augmentation(image, labels, int(rng.integers(_LARGEST_SEED)))
+        return self._augmentation(image, labels, self._patch_sides, int(rng.integers(_LARGEST_SEED)))
 
     def _drawn_order(self, stream: int, count: int, round_: int) -> np.ndarray:
         """Order of the cases in a round through all of them."""
