@@ -98,7 +98,7 @@ def rearranged(volume: Volume, order: Sequence[int], flips: Sequence[int]) -> tu
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", [(), (0,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("flips", [(1,), (0, 2)])
 def test_result_is_the_same_however_the_file_stores_the_volume(order: tuple, flips: tuple) -> None:
     model, volume = a_model(spacing=(2.0, None, 1.0)), a_volume()
     expected = segmented(model, volume)
@@ -243,10 +243,10 @@ def test_requests_that_cannot_be_met_are_refused_in_words() -> None:
 
 @pytest.mark.parametrize("spacing", [(None, None, None), (2.0, 2.0, 2.0)])
 def test_probabilities_of_a_long_volume_are_never_in_memory_as_a_whole(spacing: tuple) -> None:
-    classes = 40
+    classes = 20
     network = OfVoxels(classes)
-    volume = a_volume((400, 32, 32))
-    session = AutomaticSession(a_model(network, spacing=spacing))
+    volume = a_volume((300, 32, 32))
+    session = AutomaticSession(a_model(network, spacing=spacing, patch=(8, 32, 32)))
     session.set_volume(volume)
     tracemalloc.start()
     session.segment()
