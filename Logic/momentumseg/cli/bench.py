@@ -133,6 +133,30 @@ def training(
     _finish(report, [], output, streams)
 
 
+@app.command("trainer")
+def trainer(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="Of an automatic model.")] = (
+        "resunet-3d-laptop"
+    ),
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Measured iterations of each.")] = 10,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="The median is reported.")] = 3,
+    threads: ThreadsOption = None,
+    output: OutputOption = None,
+) -> None:
+    """The trainer's iterations a second beside a minimal loop written by hand, and how long it waits for patches."""
+    streams = output_of(context)
+    _check(output)
+    _set_threads(threads)
+    from momentumseg.evaluation.trainer_benchmark import bench_trainer
+    from momentumseg.recipes.reading import read_recipe
+
+    with streams.progress() as step:
+        advance = step("Training")
+        report = bench_trainer(read_recipe(recipe), steps, repeats, lambda name, part: advance(round(100 * part), 100))
+    _finish(report, [], output, streams)
+
+
 @app.command("momentum")
 def momentum(
     context: typer.Context,

@@ -97,6 +97,7 @@ class Trainer:
         self.log: list[dict[str, float]] = []
         self.metrics: dict[str, float] = {}
         self._means = LossMeans()
+        self._batches_ahead: Prefetcher | None = None
         self._write_model = write_model
         self._validator = validator
         self._statistics = dict(statistics or {})
@@ -114,6 +115,11 @@ class Trainer:
     @property
     def model_path(self) -> Path:
         return self.folder / "model.safetensors"
+
+    @property
+    def waited(self) -> float:
+        """Seconds that iterations of this process had to wait for their samples."""
+        return self._batches_ahead.waited if self._batches_ahead is not None else 0.0
 
     def restart_average(self) -> None:
         """Begin the moving average at the present weights (after they were initialised)."""
@@ -159,6 +165,7 @@ class Trainer:
         step, optimizer = self.engine.setup(self.strategy, self.optimizer)
         watch = _Watch(self.iteration, self.iterations)
         with Prefetcher(self.strategy.sample, self._batches(), self.settings.threads) as batches:
+            self._batches_ahead = batches
             while self.iteration < self.iterations and not self._has_lost_patience:
                 self._stop_if_asked(cancelled)
                 self.strategy.train()
@@ -166,7 +173,7 @@ class Trainer:
                 self.iteration += 1
                 is_epoch = self.iteration % self.settings.epoch == 0 or self.iteration == self.iterations
                 if is_epoch or self.iteration % _LOG_EVERY == 0:
-                    self._record(watch, batches, is_epoch, on_progress)
+                    self._record(watch, is_epoch, on_progress)
                 if is_epoch:
                     self._save()
         return self.finish()
@@ -218,7 +225,7 @@ class Trainer:
             self.average.update(self.strategy.model(), self.iteration)
         return {name: value.detach() for name, value in losses.items()}
 
-    def _record(self, watch: _Watch, batches: Prefetcher, is_epoch: bool, on_progress: OnProgress | None) -> None:
+    def _record(self, watch: _Watch, is_epoch: bool, on_progress: OnProgress | None) -> None:
         """Log, validate at the end of an epoch, and tell."""
         means, self._means = self._means, LossMeans()
         losses = means.means()
@@ -228,7 +235,7 @@ class Trainer:
                 f"lower optimizer.lr in the recipe and begin in another folder{self._what_is_left()}."
             )
         report = self._validate() if is_epoch and self._validator is not None else None
-        waiting = batches.waited / max(watch.seconds, 1e-9)
+        waiting = self.waited / max(watch.seconds, 1e-9)
         self.log.append({"iteration": float(self.iteration), **losses, **self.strategy.log(), **_of(report)})
         logger.info("iteration %d: %s, %.0f %% waiting for samples", self.iteration, losses, 100 * waiting)
         if on_progress is not None and self.engine.rank == 0:
