@@ -10,7 +10,7 @@ from MomentumSegLib.background_encoding import BackgroundEncoding, EncodingReque
 from MomentumSegLib.device_section import DeviceSection
 from MomentumSegLib.installation_dialog import is_installed
 from MomentumSegLib.interfaces import Failure
-from MomentumSegLib.method_section import AUTOMATIC, FEW_SHOT
+from MomentumSegLib.method_section import FEW_SHOT, PROMPTS
 from MomentumSegLib.model_section import ModelSection
 from MomentumSegLib.run_request import RunRequest
 from MomentumSegLib.volume_sender import VolumeSender
@@ -58,16 +58,20 @@ class Ahead:
         """Prepare for a run.
 
         Args:
-            method: the chosen one. A trained model is known from the worker only; prompts have their own encoding.
+            method: the chosen one; prompts have an encoding of their own.
             request: the run that Apply would start; None: it would start none, or one is on its way.
             slice_on_screen: that is encoded first.
         """
-        if method != FEW_SHOT:
-            self._encoding.want(None)
-            if method == AUTOMATIC and not self._model.is_listed and is_installed():
+        # Before a model is known to be on this computer, encoding with it could download it unasked.
+        if method != FEW_SHOT or not self._model.is_ready:
+            self.stop()
+        if method == PROMPTS or (method == FEW_SHOT and request is None):
+            return
+        if not self._model.is_listed:
+            if is_installed():
                 self._model.refresh()
             return
-        if request is None or self._model.problem() or not is_installed():
+        if method != FEW_SHOT or not self._model.is_ready or not is_installed():
             return
         wanted = EncodingRequest(request.volume_id, request.plane, request.model, request.device)
         self._encoding.want(wanted, slice_on_screen)
@@ -75,6 +79,7 @@ class Ahead:
     def stop(self) -> None:
         """Stop encoding; what is encoded stays with the worker."""
         self._encoding.stop()
+        self.preparing = None
 
     def close(self) -> None:
         """The module goes."""

@@ -56,6 +56,7 @@ class ModelSection:
         self._none_sentence = ""
         self._all: list[Mapping[str, Any]] = []
         self._is_known = False
+        self._failed_generation = -1
         self._chosen = ""
         self._imported = ""
         self._job: Job | None = None
@@ -75,8 +76,16 @@ class ModelSection:
 
     @property
     def is_listed(self) -> bool:
-        """Whether the models are known or asked for."""
-        return self._is_known or (self._listing is not None and self._listing.is_active)
+        """Whether the models are known or asked for, or this worker could not tell them."""
+        if self._is_known or self._failed_generation == self._client.generation:
+            return True
+        return self._listing is not None and self._listing.is_active
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the chosen model is known to be on the worker's computer."""
+        model = self._model()
+        return model is not None and model["state"] == "ready"
 
     @property
     def description(self) -> str:
@@ -130,7 +139,7 @@ class ModelSection:
 
     def list_again(self) -> None:
         """Models may have come or gone, for example by training: what is known counts no longer."""
-        self._is_known = False
+        self._is_known, self._failed_generation = False, -1
 
     def show_models(self, models: Sequence[Mapping[str, Any]]) -> None:
         """Show these models: dictionaries as the worker's ``list_models`` returns them."""
@@ -142,6 +151,7 @@ class ModelSection:
 
     def _not_listed(self, failure: Failure) -> None:
         if failure.kind != "cancelled":
+            self._failed_generation = self._client.generation
             self._on_problem(failure.sentence)
 
     def _choose_first(self) -> None:

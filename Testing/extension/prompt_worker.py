@@ -11,7 +11,7 @@ from momentumseg.worker.__main__ import main  # noqa: E402
 from prompt_model import PromptModel  # noqa: E402
 
 described = model_methods._described
-model_methods._described = lambda stored: {**described(stored), "state": "ready"}
+model_methods._described = lambda *stored: {**described(*stored), "state": "ready"}
 prompt_models.load_prompt_model = lambda reference, **options: PromptModel()
 
 if __name__ == "__main__":
