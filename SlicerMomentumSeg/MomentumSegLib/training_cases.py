@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import slicer
+
 from MomentumSegLib.errors import UserError
 from MomentumSegLib.slice_geometry import nodes_of_class
 from MomentumSegLib.translation import tr as _
 from MomentumSegLib.volume_data import read_volume_geometry
 
+_VOXELS = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 _PARAMETER = "trainingCases"
 _VOLUME_ROLE = "trainingVolume"
 _SEGMENTATION_ROLE = "trainingSegmentation"
@@ -36,7 +39,7 @@ _NOT_A_NAME = {
 }
 # The same patient seen again: another frame, time or phase. The engine's rule, without the pattern of a recipe.
 _SEEN_AGAIN = re.compile(r"[ _-](frame|t|time|phase)?[ _-]?\d{1,3}$|[ _-](ED|ES)$", re.IGNORECASE)
-# Nodes that the modules make, overlays and previews, have attributes that begin so. Results are segmentations as others.
+# Nodes that the modules make (overlays, previews) have attributes that begin so. Results are segmentations as others.
 _OWN_ATTRIBUTES = "MomentumSeg."
 _ON_RESULTS = {"MomentumSeg.ShownIn3D"}
 
@@ -64,11 +67,10 @@ def guess_cases(scene: Any) -> tuple[SceneCase, ...]:
     cases = []
     for volume in volumes:
         segmentation = _segmentation_of(volume, volumes, segmentations)
-        patient = patient_of(volume.GetName() or "")
-        # A scan without segmentation is taken in by the user: it may be the one to segment later.
-        cases.append(
-            SceneCase(volume.GetID(), segmentation.GetID() if segmentation else "", patient, bool(segmentation))
-        )
+        segmentation_id = segmentation.GetID() if segmentation is not None else ""
+        # A scan in which nothing is drawn is taken in by the user: it may be the one to segment later.
+        is_used = _holds_something(segmentation)
+        cases.append(SceneCase(volume.GetID(), segmentation_id, patient_of(volume.GetName() or ""), is_used))
     return tuple(cases)
 
 
@@ -120,6 +122,14 @@ def patient_of(name: str) -> str:
     """
     shorter = _SEEN_AGAIN.sub("", name) if _says_seen_again(name) else name
     return shorter.strip() or name
+
+
+def segmentation_stamp(node: Any) -> tuple[int, ...]:
+    """Value that changes whenever segments, their names or their voxels do."""
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    images = [segment.GetRepresentation(_VOXELS) for segment in segments]
+    return tuple(thing.GetMTime() for thing in (node, segmentation, *segments, *images) if thing is not None)
 
 
 def case_names(scene: Any, cases: Sequence[SceneCase]) -> list[str]:
@@ -220,11 +230,10 @@ def _holds_something(segmentation: Any) -> bool:
     if segmentation is None:
         return False
     segments = segmentation.GetSegmentation()
-    return any(
-        (image := segments.GetLayerDataObject(layer, segments.GetSourceRepresentationName())) is not None
-        and image.GetNumberOfPoints() > 0
-        for layer in range(segments.GetNumberOfLayers())
-    )
+    if segments.GetSourceRepresentationName() != _VOXELS:
+        return bool(segments.GetNumberOfSegments())  # surfaces
+    layers = [segments.GetLayerDataObject(layer, _VOXELS) for layer in range(segments.GetNumberOfLayers())]
+    return any(layer.GetNumberOfPoints() > 0 and layer.GetScalarRange()[1] > 0 for layer in layers)
 
 
 def _words(name: str | None) -> tuple[str, ...]:

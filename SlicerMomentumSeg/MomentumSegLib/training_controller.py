@@ -12,7 +12,7 @@ from MomentumSegLib.errors import UserError
 from MomentumSegLib.interfaces import Client, Failure, Job, Problem
 from MomentumSegLib.ticks import Ticks
 from MomentumSegLib.training_case_voxels import label_names, missing_sentences
-from MomentumSegLib.training_cases import SceneCase, cases_problem
+from MomentumSegLib.training_cases import SceneCase, cases_problem, segmentation_stamp
 from MomentumSegLib.training_phase import TrainingPhase
 from MomentumSegLib.training_request import TrainingRequest, TrainingRun, new_run_folder
 from MomentumSegLib.training_transfer import CaseTransfer
@@ -204,8 +204,7 @@ class TrainingController:
         contents = []
         for case in cases:
             node = self._scene.GetNodeByID(case.segmentation_id) if case.segmentation_id else None
-            segmentation = node.GetSegmentation() if node is not None else None
-            stamp = (node.GetMTime(), segmentation.GetMTime()) if node is not None else ()
+            stamp = segmentation_stamp(node) if node is not None else ()
             contents.append((case.patient, volume_fingerprint(self._scene.GetNodeByID(case.volume_id)), stamp))
         return tuple(contents)
 

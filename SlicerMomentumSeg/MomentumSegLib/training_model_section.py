@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from MomentumSegLib.interfaces import Client, Failure
+from MomentumSegLib.training_metrics import dices_of
 from MomentumSegLib.training_request import TrainingRun
 from MomentumSegLib.translation import tr as _
 
@@ -41,6 +42,7 @@ class TrainingModelSection:
         self._run: TrainingRun | None = None
         self._saved = ""
         self._is_saving = False
+        ui.modelCollapsibleButton.collapsed = True
         for licence in LICENCES:
             ui.licenceComboBox.addItem(licence)
         ui.modelTitleLineEdit.connect("textChanged(QString)", lambda text: self._update())
@@ -63,6 +65,7 @@ class TrainingModelSection:
         """
         is_new = run is not None and (self._run is None or run.folder != self._run.folder)
         self._run = run
+        self.ui.modelCollapsibleButton.collapsed = run is None
         if is_new and run is not None:
             self._saved = ""
             self.ui.modelTitleLineEdit.text = run.title
@@ -132,8 +135,6 @@ def model_name(title: str) -> str:
 
 
 def _metrics_text(run: TrainingRun | None, values: Mapping[str, Any]) -> str:
-    from MomentumSegLib.training_run_section import dices_of
-
     by_name, mean = dices_of(values)
     mean = mean if mean is not None else (run.score if run is not None else None)
     if mean is None:

@@ -22,11 +22,12 @@ from MomentumSegLib.training_close_question import CloseQuestion
 from MomentumSegLib.training_controller import TrainingController
 from MomentumSegLib.training_curves import TrainingCurves
 from MomentumSegLib.training_log import read_log
+from MomentumSegLib.training_metrics import dices_of
 from MomentumSegLib.training_model_section import TrainingModelSection
 from MomentumSegLib.training_phase import TrainingPhase
 from MomentumSegLib.training_plot_layout import PlotLayout
 from MomentumSegLib.training_request import TrainingRequest, TrainingRun, run_of
-from MomentumSegLib.training_run_section import TrainingRunSection, dices_of
+from MomentumSegLib.training_run_section import TrainingRunSection
 from MomentumSegLib.training_runs_section import TrainingRunsSection
 from MomentumSegLib.training_session import TrainingSession, is_local, local_path, runs_folder
 from MomentumSegLib.training_use import use_model
@@ -313,6 +314,7 @@ class TrainingPanel:
 
     def phase_changed(self, phase: TrainingPhase) -> None:
         self._show_phase(phase)
+        self._refresh_timer.start()
 
     def said(self, sentence: str) -> None:
         self._news = sentence

@@ -10,6 +10,7 @@ import numpy as np
 import qt
 import slicer
 
+from MomentumSegLib.training_metrics import dices_of
 from MomentumSegLib.training_phase import TrainingPhase, duration_text
 from MomentumSegLib.training_picture import draw_validation, write_png
 from MomentumSegLib.translation import tr as _
@@ -57,7 +58,7 @@ class TrainingRunSection:
         ui.startButton.text, ui.startButton.toolTip, ui.startButton.enabled = text, tip, enabled
         ui.keepButton.visible = phase in (TrainingPhase.TRAINING, TrainingPhase.PAUSING, TrainingPhase.PAUSED)
         ui.keepButton.enabled = phase in (TrainingPhase.TRAINING, TrainingPhase.PAUSED)
-        ui.newButton.visible = phase in (TrainingPhase.PAUSED, TrainingPhase.FINISHED)
+        ui.newButton.visible = phase is TrainingPhase.PAUSED
         ui.trainingProgressBar.visible = phase is not TrainingPhase.IDLE
         if phase is TrainingPhase.FINISHED:
             self._bar(1.0, _("finished"))
@@ -118,17 +119,6 @@ class TrainingRunSection:
             self._actions["resume"]()
         elif not self._phase.is_busy:
             self._actions["start"]()
-
-
-def dices_of(values: Mapping[str, Any]) -> tuple[dict[str, float], float | None]:
-    """Dice by structure and their mean, of a message's ``metrics``; nothing and None where there was no validation."""
-    metrics = values.get("metrics") or {}
-    by_name = metrics.get("dice", metrics)
-    numbers = {str(name): float(value) for name, value in by_name.items() if isinstance(value, (int, float))}
-    mean = numbers.pop("mean", metrics.get("mean"))
-    if mean is None and numbers:
-        mean = sum(numbers.values()) / len(numbers)
-    return numbers, None if mean is None else float(mean)
 
 
 def _losses_text(values: Mapping[str, Any]) -> str:
