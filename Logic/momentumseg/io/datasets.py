@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,17 @@ def patient_of(case_name: str, pattern: str | None = None) -> str:
             f"The pattern of patients {pattern!r} does not fit the case {case_name!r}; change one of them."
         )
     return found.group(1)
+
+
+def patients_of(cases: Sequence[Case], folder: Path | str, pattern: str | None = None) -> dict[str, str]:
+    """The patient of each case by its name: from the ``patients`` of ``dataset.json``, else see :func:`patient_of`.
+
+    Raises:
+        InputError: ``dataset.json`` is not JSON, or the pattern does not fit.
+    """
+    told = _dataset_file(Path(folder)).get("patients")
+    told = told if isinstance(told, dict) else {}
+    return {case.name: str(told.get(case.name) or patient_of(case.name, pattern)) for case in cases}
 
 
 def patient_pattern(pattern: str) -> re.Pattern[str]:

@@ -14,7 +14,7 @@ from momentumseg.errors import Cancelled, InputError
 from momentumseg.geometry.canonical_grid import CanonicalGrid, Spacing
 from momentumseg.io.atomic import atomic_path
 from momentumseg.io.checks import create_folder
-from momentumseg.io.datasets import Case, patient_of
+from momentumseg.io.datasets import Case, patients_of
 from momentumseg.io.read import read_labelmap, read_volume
 from momentumseg.training.case_survey import file_key, files_of, statistics_of, survey_case
 from momentumseg.training.data_settings import DataSettings
@@ -135,12 +135,12 @@ def prepare_cases(
         _stop_if(cancelled)
         surveys.append(survey_case(case, cache_folder))
     statistics = statistics_of(chosen, surveys, split, settings, data_folder)
+    patients = patients_of(chosen, data_folder, settings.patient)
     prepared: list[PreparedCase] = []
     for case in chosen:
         on_prepared(len(prepared), len(chosen))
         _stop_if(cancelled)
-        patient = patient_of(case.name, settings.patient)
-        prepared.append(_prepared(case, patient, statistics, cache_folder))
+        prepared.append(_prepared(case, patients[case.name], statistics, cache_folder))
     on_prepared(len(prepared), len(chosen))
     return prepared, statistics
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from momentumseg.errors import InputError
 from momentumseg.io.atomic import atomic_path
-from momentumseg.io.datasets import Case, natural_key, patient_of
+from momentumseg.io.datasets import Case, natural_key, patients_of
 from momentumseg.training.data_settings import DataSettings
 
 SPLITS_FILE = "splits.json"
@@ -105,7 +105,7 @@ def split_cases(cases: Sequence[Case], settings: DataSettings, data_folder: Path
     Raises:
         InputError: too few labelled patients, or a fold that cannot be used.
     """
-    patients = {case.name: patient_of(case.name, settings.patient) for case in cases}
+    patients = patients_of(cases, data_folder, settings.patient)
     labelled = {patients[case.name]: None for case in cases if case.label is not None}
     if not labelled:
         raise InputError(f"No volume in {data_folder} has a labelmap; training needs labels of at least two patients.")

@@ -1,0 +1,93 @@
+"""A training run on behalf of a client: what it is given, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from momentumseg.training.progress import TrainingProgress
+from momentumseg.training.run import RUN_FILE, RunOptions, TrainedModel, finish_run, read_description, run_training
+from momentumseg.training.run_check import check_training
+from momentumseg.training.run_list import best_score, read_log
+from momentumseg.worker.devices import chosen_device
+from momentumseg.worker.registry import Call, Values
+
+_DICE = "dice_"
+_PREPARING = "Preparing the cases"
+
+
+def checked(call: Call, recipe: Mapping[str, Any]) -> Values:
+    """What a run with this recipe would have, need and take."""
+    return check_training(recipe, _options(call, folder=None)).to_mapping()
+
+
+def trained(call: Call, folder: Path, recipe: Callable[[], Mapping[str, Any]]) -> Values:
+    """Train in a folder; a run that was begun in it goes on with its own recipe, data and title."""
+    call.progress(0.0, _PREPARING)
+    sentences: list[str] = []
+    options = _options(call, folder, sentences)
+    if (folder / RUN_FILE).is_file():
+        described = read_description(folder)
+        table, options = described["recipe"], _continued(options, described)
+    else:
+        table = recipe()
+    return {**_result(folder, run_training(table, options)), "warnings": sentences}
+
+
+def finished(call: Call, folder: Path) -> Values:
+    """Make the best of a paused run its model."""
+    call.progress(0.0, _PREPARING)
+    described = read_description(folder)
+    return _result(folder, finish_run(described["recipe"], _continued(_options(call, folder), described)))
+
+
+def _options(call: Call, folder: Path | None, sentences: list[str] | None = None) -> RunOptions:
+    """Options of a run whose progress goes to the client; without a folder it is only looked at."""
+    said = [] if sentences is None else sentences
+    return RunOptions(
+        folder=folder or Path(),
+        data=Path(call.text("data", "")).expanduser(),
+        title=call.text("title", ""),
+        device=chosen_device(call.text("device", "auto")),
+        on_prepared=lambda done, total: call.progress(done / max(total, 1), _PREPARING),
+        on_said=said.append,
+        on_progress=_Reporter(call),
+        cancelled=call.is_cancelled,
+    )
+
+
+def _continued(options: RunOptions, described: Mapping[str, Any]) -> RunOptions:
+    """Options of a run that exists: its own data and title."""
+    return replace(options, data=described["data"], title=described["title"])
+
+
+def _result(folder: Path, trained: TrainedModel) -> Values:
+    dice = {name.removeprefix(_DICE): value for name, value in trained.metrics.items() if name.startswith(_DICE)}
+    score = trained.metrics.get("best_score", best_score(read_log(folder)))
+    return {"run_folder": str(folder), "metrics": {"dice": dice, "mean": score}, "score": score}
+
+
+class _Reporter:
+    """Tells the client how training goes."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __call__(self, now: TrainingProgress) -> None:
+        values: Values = {
+            "iteration": now.iteration,
+            "iterations": now.iterations,
+            "losses": dict(now.losses),
+            "seconds": now.seconds,
+            "remaining_seconds": now.remaining_seconds,
+            "best_score": now.best_score,
+        }
+        report = now.validation
+        if report is None:
+            self._call.partial(values)
+            return
+        metrics = {"dice": dict(report.dice), "mean": report.score}
+        pictures = {"image": report.image, "reference": report.reference, "predicted": report.predicted}
+        self._call.partial({**values, "metrics": metrics, "case": report.case}, pictures)
