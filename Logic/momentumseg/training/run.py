@@ -105,11 +105,9 @@ def finish_run(recipe: Mapping[str, Any], options: RunOptions) -> TrainedModel:
 
 def open_run(recipe: Mapping[str, Any], options: RunOptions) -> tuple[Trainer, Assembly]:
     """Trainer of a run with all its parts, before its first or its next iteration."""
-    settings = TrainingSettings.of(recipe)  # mistakes in a table must not wait for minutes of preparation
+    TrainingSettings.of(recipe)  # mistakes in a table must not wait for minutes of preparation
     data = prepare_run(recipe, options)
-    torch.manual_seed(settings.seed)
-    is_prompted = recipe.get("strategy", {}).get("name") == PROMPT_DECODER
-    assembly = (assemble_prompt_decoder if is_prompted else assemble_segmentation)(recipe, data)
+    assembly = assemble_run(recipe, data)
     _write_description(assembly.recipe, options)
     trainer = Trainer(
         assembly.strategy,
@@ -122,6 +120,13 @@ def open_run(recipe: Mapping[str, Any], options: RunOptions) -> tuple[Trainer, A
         data.statistics.to_mapping(),
     )
     return trainer, assembly
+
+
+def assemble_run(recipe: Mapping[str, Any], data: RunData) -> Assembly:
+    """Parts of a run, as its strategy needs them; the network begins as the recipe's seed says."""
+    torch.manual_seed(TrainingSettings.of(recipe).seed)
+    is_prompted = recipe.get("strategy", {}).get("name") == PROMPT_DECODER
+    return (assemble_prompt_decoder if is_prompted else assemble_segmentation)(recipe, data)
 
 
 def prepare_run(recipe: Mapping[str, Any], options: RunOptions) -> RunData:
