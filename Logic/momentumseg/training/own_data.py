@@ -19,6 +19,8 @@ from momentumseg.volumes.volume import Volume
 DATA_FOLDER = "data"
 _NAME = re.compile(r"[\w][\w .()+-]*")
 _SUFFIX = ".nii.gz"
+_DESCRIPTION = "dataset.json"
+_OWN = "momentumseg"
 
 
 def add_case(
@@ -60,6 +62,11 @@ def add_case(
     return data
 
 
+def is_own_data(folder: Path) -> bool:
+    """Whether a data folder lies in a run and was written by :func:`add_case`."""
+    return folder.name == DATA_FOLDER and _OWN in _read(folder / _DESCRIPTION)
+
+
 def _check_labels(name: str, volume: Volume, labelmap: np.ndarray, names: Mapping[int, str]) -> None:
     if labelmap.shape != volume.shape:
         raise GeometryError(
@@ -72,7 +79,7 @@ def _check_labels(name: str, volume: Volume, labelmap: np.ndarray, names: Mappin
 
 def _describe(data: Path, name: str, label_names: Mapping[int, str], patient: str) -> None:
     """Add the case's patient and the labels to ``dataset.json``."""
-    path = data / "dataset.json"
+    path = data / _DESCRIPTION
     table = _read(path)
     known = {int(value): str(label) for label, value in table.get("labels", {}).items()}
     for value, label in label_names.items():
@@ -85,7 +92,7 @@ def _describe(data: Path, name: str, label_names: Mapping[int, str], patient: st
     labels = {label: value for value, label in sorted(known.items())}
     patients = {**table.get("patients", {}), **({name: patient} if patient else {})}
     with atomic_path(path) as temporary:
-        content = {"labels": labels, "patients": patients, "file_ending": _SUFFIX}
+        content = {"labels": labels, "patients": patients, "file_ending": _SUFFIX, _OWN: "cases of a scene"}
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

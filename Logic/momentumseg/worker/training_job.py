@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from momentumseg.training.progress import TrainingProgress
@@ -18,9 +19,30 @@ _DICE = "dice_"
 _PREPARING = "Preparing the cases"
 
 
-def checked(call: Call, recipe: Mapping[str, Any]) -> Values:
-    """What a run with this recipe would have, need and take."""
-    return check_training(recipe, _options(call, folder=None)).to_mapping()
+def checked(call: Call, recipe: Mapping[str, Any], folder: Path | None) -> Values:
+    """What a run with this recipe would have, need and take; cases that are prepared for it are kept in its folder."""
+    with TemporaryDirectory(prefix="momentumseg-check-") as elsewhere:
+        found = check_training(recipe, _options(call, folder or Path(elsewhere)))
+    proposal = found.proposal
+    return {
+        "cases": found.cases,
+        "labelled": found.labelled,
+        "unlabelled": found.unlabelled,
+        "patients": found.patients,
+        "labels": list(found.labels),
+        "problems": list(found.problems),
+        "warnings": list(found.warnings),
+        "memory": {
+            "estimate_bytes": found.memory_bytes,
+            "available_bytes": found.available_bytes,
+            "by_mode": dict(found.memory_by_mode),
+            "fits": found.fits,
+            "proposal": proposal and {"sentence": proposal.sentence, "settings": list(proposal.settings)},
+        },
+        "iterations": found.iterations,
+        "seconds_per_iteration": found.seconds_per_iteration,
+        "estimated_seconds": found.estimated_seconds,
+    }
 
 
 def trained(call: Call, folder: Path, recipe: Callable[[], Mapping[str, Any]]) -> Values:
@@ -43,11 +65,11 @@ def finished(call: Call, folder: Path) -> Values:
     return _result(folder, finish_run(described["recipe"], _continued(_options(call, folder), described)))
 
 
-def _options(call: Call, folder: Path | None, sentences: list[str] | None = None) -> RunOptions:
-    """Options of a run whose progress goes to the client; without a folder it is only looked at."""
+def _options(call: Call, folder: Path, sentences: list[str] | None = None) -> RunOptions:
+    """Options of a run whose progress goes to the client."""
     said = [] if sentences is None else sentences
     return RunOptions(
-        folder=folder or Path(),
+        folder=folder,
         data=Path(call.text("data", "")).expanduser(),
         title=call.text("title", ""),
         device=chosen_device(call.text("device", "auto")),

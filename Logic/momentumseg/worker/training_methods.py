@@ -15,7 +15,7 @@ import numpy as np
 
 from momentumseg.errors import Cancelled, InputError
 from momentumseg.recipes.reading import read_recipe, recipe_names
-from momentumseg.training.own_data import add_case
+from momentumseg.training.own_data import add_case, is_own_data
 from momentumseg.weights.saved_models import keep_model
 from momentumseg.weights.store import WeightsStore
 from momentumseg.worker.registry import Call, Values, method
@@ -47,12 +47,15 @@ def add_training_case(call: Call) -> Values:
 
 @method("check_training")
 def check_training(call: Call) -> Values:
-    """What a run would have, need and take. What stands in its way are "problems", in words; it is no error."""
+    """What a run would have, need and take. What stands in its way are "problems", in words; it is no error.
+
+    Cases are prepared for it; they are kept where the run will look for them if "run_folder" or own data say where.
+    """
     from momentumseg.worker.training_job import checked
 
     call.progress(0.0, "Looking at the cases")
     try:
-        return checked(call, _recipe(call))
+        return checked(call, _recipe(call), _run_folder_of_check(call))
     except Cancelled:
         raise
     except InputError as error:
@@ -135,6 +138,14 @@ def _folder(call: Call, name: str) -> Path:
     if not text:
         raise InputError("No folder was named; choose the folder of the trainings.")
     return Path(text).expanduser()
+
+
+def _run_folder_of_check(call: Call) -> Path | None:
+    """Folder of the run that a check is for, where it is known: cases that an application sent lie in it."""
+    if call.parameters.get("run_folder") is not None:
+        return _folder(call, "run_folder")
+    data = _folder(call, "data")
+    return data.parent if is_own_data(data) else None
 
 
 def _label_names(call: Call) -> dict[int, str]:
