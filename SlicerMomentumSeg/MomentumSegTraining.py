@@ -63,10 +63,12 @@ class MomentumSegTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
 
     def enter(self) -> None:
-        self.panel.enter()
+        if self.panel is not None:
+            self.panel.enter()
 
     def exit(self) -> None:
-        self.panel.exit()
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self) -> None:
         self.removeObservers()
@@ -75,10 +77,12 @@ class MomentumSegTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
             self.panel = None
 
     def onSceneAboutToChange(self, caller, event) -> None:
-        self.panel.scene_about_to_change()
+        if self.panel is not None:
+            self.panel.scene_about_to_change()
 
     def onSceneChanged(self, caller, event) -> None:
-        self.panel.scene_changed()
+        if self.panel is not None:
+            self.panel.scene_changed()
 
     def onReload(self) -> None:
         """Stop what runs and forget this module's part of the library, so that its files are read again."""
