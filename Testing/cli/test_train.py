@@ -14,6 +14,7 @@ from momentumseg.cli.interrupts import asked_to_stop
 from momentumseg.io.write import write_volume
 from momentumseg.volumes.volume import Volume
 from momentumseg.weights.loading import load_few_shot_model
+from momentumseg.weights.segmentation_models import load_segmentation_model
 
 TINY = """
 network = { backbone = { name = "tiny", channels = 8 }, head = { name = "prototype" } }
@@ -94,6 +95,52 @@ def test_bad_requests(momentumseg, a_recipe: Path, a_data_folder: Path, tmp_path
         )
         assert answer.exit_code == code, (changed, answer.stderr)
         assert not (tmp_path / "run").exists()
+
+
+AUTOMATIC = (
+    "momentum-resunet-3d-laptop",
+    "network.widths=[4,8]",
+    "data.patch=[8,16,16]",
+    "data.labels={1='ball',2='box'}",
+    "training.epoch=1",
+)
+
+
+def test_labelled_volumes_become_an_automatic_model(momentumseg, a_data_folder: Path, tmp_path: Path) -> None:
+    """Settings behind the recipe and by --set; the run is told, can be repeated, and its model fine-tuned."""
+    run = tmp_path / "run"
+    arguments = ["train", *AUTOMATIC, "--set", "training.iterations=2", "--data", a_data_folder, "--title", "balls"]
+    answer = momentumseg(*arguments, "--output", run, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert set(answer.json["metrics"]) >= {"best_score", "dice_ball", "dice_box"}
+    assert len(answer.json["cases"]) == 4  # one of five validates
+    assert answer.stderr.count("validation Dice") == 2
+    loaded = load_segmentation_model(Path(answer.json["model"]))
+    assert loaded.card.name == "balls" and loaded.statistics.labels.names == ("ball", "box")
+
+    again = momentumseg(*arguments, "--output", run, "--json")
+    assert again.exit_code == 0 and again.json["metrics"] == answer.json["metrics"]
+    refused = momentumseg(*arguments, "training.seed=1", "--output", run)
+    assert refused.exit_code == 3 and "another recipe" in refused.sentence
+    tuned = momentumseg(*arguments, "--output", tmp_path / "tuned", "--init", answer.json["model"])
+    assert tuned.exit_code == 0, tuned.stderr
+
+
+def test_a_run_can_be_checked_beforehand(momentumseg, a_data_folder: Path, tmp_path: Path) -> None:
+    arguments = ["train", *AUTOMATIC, "--data", a_data_folder, "--output", tmp_path / "run"]
+    answer = momentumseg(*arguments, "--check", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert answer.json["labelled"] == 5 and answer.json["labels"] == ["ball", "box"] and not answer.json["problems"]
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    words = momentumseg(*arguments, "--check", "--case", "case_1")
+    assert words.exit_code == 0 and "Problem: All labels are of one patient" in words.stdout
+
+
+def test_few_shot_recipes_refuse_what_only_automatic_ones_have(
+    momentumseg, a_recipe: Path, a_data_folder: Path, tmp_path: Path
+) -> None:
+    answer = momentumseg("train", a_recipe, "--data", a_data_folder, "--output", tmp_path / "run", "--title", "mine")
+    assert answer.exit_code == 3 and "few-shot model, which has no --init, --title or --check" in answer.sentence
 
 
 @pytest.fixture
