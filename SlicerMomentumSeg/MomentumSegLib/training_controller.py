@@ -44,8 +44,8 @@ class TrainingView(Protocol):
 
 
 @dataclass(frozen=True)
-class _Written:
-    """Cases of the scene that the worker has written into a run folder."""
+class _Draft:
+    """A run folder in which no training has begun: the worker has put cases there, written or prepared."""
 
     key: tuple
     folder: str
@@ -70,8 +70,8 @@ class TrainingController:
         self._sender = VolumeSender(scene, client, ticks)
         self._transfer: CaseTransfer | None = None
         self._job: Job | None = None
-        self._written: _Written | None = None
-        self._folders: list[str] = []
+        self._draft: _Draft | None = None
+        self._drafts: list[str] = []
         self._warnings: list[str] = []
         self.phase = TrainingPhase.IDLE
         self.run: TrainingRun | None = None
@@ -144,9 +144,9 @@ class TrainingController:
         self._job = None
 
     @property
-    def draft_folder(self) -> str:
-        """Folder with cases of the scene in which no training was begun; empty: none."""
-        return self._written.folder if self._written is not None else ""
+    def draft_folders(self) -> tuple[str, ...]:
+        """Folders with cases in which no training was begun: of no use when the module goes."""
+        return tuple(self._drafts)
 
     # Cases, check
 
@@ -156,31 +156,32 @@ class TrainingController:
         names = self._names(request)
         self._before = self.phase
         self._enter(TrainingPhase.CHECKING)
-        if not request.cases:
-            self._check(request, request.folder, then_train)
-            return
         used = tuple(case for case in request.cases if case.is_used)
-        key = self._key_of(used)
-        if self._written is not None and self._written.key == key:
-            self._check(request, _data_of(self._written.folder), then_train)
+        key = self._key_of(used) if used else (request.folder,)
+        if self._draft is not None and self._draft.key == key:
+            self._check(request, self._draft, then_train)
             return
-        folder = new_run_folder(self._runs_folder(), request.title, self._folders)
-        self._folders.append(folder)
-        self._warnings = missing_sentences(self._scene, used, names)
+        draft = _Draft(key, new_run_folder(self._runs_folder(), request.title, self._drafts))
+        self._draft = None
+        self._drafts.append(draft.folder)
+        if used:
+            self._send(used, names, draft, lambda: self._check(request, draft, then_train))
+        else:
+            self._check(request, draft, then_train)
 
-        def written() -> None:
-            self._written = _Written(key, folder)
-            self._check(request, _data_of(folder), then_train)
-
+    def _send(
+        self, cases: tuple[SceneCase, ...], names: Mapping[int, str], draft: _Draft, on_done: Callable[[], None]
+    ) -> None:
+        self._warnings = missing_sentences(self._scene, cases, names)
         self._transfer = CaseTransfer(
             self._scene,
             self._client,
             self._sender,
-            used,
+            cases,
             names,
-            folder,
+            draft.folder,
             on_progress=self._case_begun,
-            on_done=written,
+            on_done=on_done,
             on_failed=self._stopped,
         )
         self._transfer.start()
@@ -212,12 +213,15 @@ class TrainingController:
         sentence = _("Taking case {number} of {count} from the scene: {name} ...")
         self._view.preparing(done / count, sentence.format(number=done + 1, count=count, name=name))
 
-    def _check(self, request: TrainingRequest, data: str, then_train: bool) -> None:
+    def _check(self, request: TrainingRequest, draft: _Draft, then_train: bool) -> None:
+        self._draft, self._transfer = draft, None
         self._view.preparing(-1, _("Looking at the cases and measuring what the training takes ..."))
+        data = _data_of(draft.folder) if request.cases else request.folder
         parameters = {
             "recipe": request.recipe,
             "settings": list(request.settings),
             "data": data,
+            "run_folder": draft.folder,
             "device": request.device,
         }
         self._job = self._client.request(
@@ -230,31 +234,30 @@ class TrainingController:
 
     def _checked(self, request: TrainingRequest, data: str, values: Mapping[str, Any], then_train: bool) -> None:
         self._job = None
-        report = {**values, "warnings": [*self._warnings, *(values.get("warnings") or ())]}
         self._enter(self._before)
-        self._view.checked(report)
+        self._view.checked({**values, "warnings": [*self._warnings, *(values.get("warnings") or ())]})
         problems = list(values.get("problems") or ())
         if problems:
             self._view.failed(str(problems[0]), "")
-            return
-        if not then_train:
+        elif not then_train:
             self._view.said(_("Nothing stands in the way: press Start training."))
-            return
-        memory = values.get("memory") or {}
-        if not memory.get("fits", True) and not self._view.confirms(
-            _("The training will probably need more memory than is free, and may fail. Start it nevertheless?")
-        ):
-            self._view.said(_("Not started: the memory is too small for these settings; see what it takes."))
-            return
-        folder = self._written.folder if request.cases and self._written else self._folder_for(request)
-        self._written = None  # the next training with these cases has a folder of its own
-        run = TrainingRun(folder, data, request.recipe, request.title, request.settings)
-        self._train(run, request.device)
+        elif self._may_start(values.get("memory") or {}):
+            self._begin(request, data)
 
-    def _folder_for(self, request: TrainingRequest) -> str:
-        folder = new_run_folder(self._runs_folder(), request.title, self._folders)
-        self._folders.append(folder)
-        return folder
+    def _may_start(self, memory: Mapping[str, Any]) -> bool:
+        question = _("The training will probably need more memory than is free, and may fail. Start it nevertheless?")
+        if memory.get("fits", True) or self._view.confirms(question):
+            return True
+        self._view.said(_("Not started: the memory is too small for these settings; see what it takes."))
+        return False
+
+    def _begin(self, request: TrainingRequest, data: str) -> None:
+        """The draft becomes a run; the next training with these cases has a folder of its own."""
+        if self._draft is None:
+            return
+        folder, self._draft = self._draft.folder, None
+        self._drafts.remove(folder)
+        self._train(TrainingRun(folder, data, request.recipe, request.title, request.settings), request.device)
 
     # Training
 

@@ -107,14 +107,14 @@ class TrainingPanel:
         self._is_gone = True
         self._refresh_timer.stop()
         self._question.remove()
-        draft = self.controller.draft_folder
+        drafts = self.controller.draft_folders if is_local() else ()
         self.controller.close()
         if self._worker_changed in self._client.listeners:
             self._client.listeners.remove(self._worker_changed)
         if self._pump is not None:
             self._pump.stop()
         self._client.stop()
-        if draft and is_local():
+        for draft in drafts:
             shutil.rmtree(local_path(draft), ignore_errors=True)
 
     def scene_about_to_change(self) -> None:
@@ -364,7 +364,8 @@ class TrainingPanel:
 
     def finished(self, run: TrainingRun, values: Mapping[str, Any]) -> None:
         self._model.show(run, values, _data_text(run, self.choices.cases()))
-        self.said(_("Finished. The model can be saved below."))
+        warnings = [str(text) for text in values.get("warnings") or ()]
+        self.said(" ".join((_("Finished. The model can be saved below."), *warnings)))
         self.ask_for_runs()
 
     def failed(self, sentence: str, reason: str) -> None:

@@ -73,7 +73,7 @@ def test_cases_of_the_scene_are_written_then_checked_then_trained(bench: Bench) 
     assert np.array_equal(bench.client.all("add_training_case")[0].arrays["labelmap"], ORGAN)
     check = bench.client.last("check_training")
     assert check.parameters == {
-        "recipe": "automatic-laptop", "settings": [], "data": f"{folder}/data", "device": "cpu",
+        "recipe": "automatic-laptop", "settings": [], "data": f"{folder}/data", "run_folder": folder, "device": "cpu",
     }  # fmt: skip
     assert len(bench.client.all("forget_volume")) == 2, "the worker's memory is for the training"
     check.result(REPORT)
@@ -92,13 +92,13 @@ def test_check_alone_starts_nothing_and_its_cases_are_used_by_the_start(bench: B
     bench.client.last("check_training").result(REPORT)
     assert bench.controller.phase is TrainingPhase.IDLE
     assert not bench.client.all("train")
-    folder = bench.controller.draft_folder
+    (folder,) = bench.controller.draft_folders
     bench.controller.start(bench.request(settings=("training.batch=1",)))
     assert len(bench.client.all("add_training_case")) == 2, "the same cases are not written twice"
     bench.client.last("check_training").result(REPORT)
     assert bench.client.last("train").parameters["run_folder"] == folder
     assert bench.client.last("train").parameters["settings"] == ["training.batch=1"]
-    assert bench.controller.draft_folder == ""
+    assert bench.controller.draft_folders == ()
 
 
 def test_changed_segmentation_is_written_again(bench: Bench) -> None:
@@ -138,6 +138,7 @@ def test_folder_is_used_where_it_lies(bench: Bench) -> None:
     parameters = bench.client.last("train").parameters
     assert parameters["data"] == "/data/liver"
     assert parameters["run_folder"].startswith("/runs/")
+    assert bench.client.last("check_training").parameters["run_folder"] == parameters["run_folder"]
     assert not bench.client.all("add_training_case")
 
 
