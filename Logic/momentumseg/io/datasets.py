@@ -93,6 +93,18 @@ def patient_of(case_name: str, pattern: str | None = None) -> str:
     return found.group(1)
 
 
+def labels_without_image(folder: Path | str) -> list[Path]:
+    """Labelmaps of a folder whose image is not there."""
+    root, lost = Path(folder), []
+    for images, labels in _FOLDER_PAIRS:
+        names = _volumes(root / images)
+        found = _volumes(root / labels).items() if names else ()
+        lost += [path for stem, path in found if stem not in names and f"{stem}_0000" not in names]
+    pairs = _volumes(root)
+    ended = {stem.removesuffix("_label"): path for stem, path in pairs.items() if stem.endswith("_label")}
+    return lost + [path for stem, path in ended.items() if f"{stem}_image" not in pairs]
+
+
 def patients_of(cases: Sequence[Case], folder: Path | str, pattern: str | None = None) -> dict[str, str]:
     """The patient of each case by its name: from the ``patients`` of ``dataset.json``, else see :func:`patient_of`.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from momentumseg.errors import InputError
 from momentumseg.io.atomic import atomic_path
-from momentumseg.io.datasets import Case, natural_key, patients_of
+from momentumseg.io.datasets import Case, labels_without_image, natural_key, patients_of
 from momentumseg.training.data_settings import DataSettings
 
 SPLITS_FILE = "splits.json"
@@ -103,8 +103,11 @@ def split_cases(cases: Sequence[Case], settings: DataSettings, data_folder: Path
     All cases of a patient are in the same part. Unlabelled cases of patients who validate or test are left out.
 
     Raises:
-        InputError: too few labelled patients, or a fold that cannot be used.
+        InputError: too few labelled patients, labels without image, or a fold that cannot be used.
     """
+    lost = labels_without_image(data_folder)
+    if lost:
+        raise InputError(f"The labelmap {lost[0]} has no image of the same name; add the image or remove the labelmap.")
     patients = patients_of(cases, data_folder, settings.patient)
     labelled = {patients[case.name]: None for case in cases if case.label is not None}
     if not labelled:
