@@ -81,9 +81,20 @@ def a_phantom_volume(a_phantom_labelmap: Volume) -> Volume:
 @pytest.fixture(scope="session")
 def prompt_fakes() -> ModuleType:
     """The module ``prompt_model.py`` beside this file."""
-    name = "momentumseg_prompt_fakes"
+    return _beside("prompt_model")
+
+
+@pytest.fixture(scope="session")
+def automatic_fakes() -> ModuleType:
+    """The module ``automatic_model.py`` beside this file."""
+    return _beside("automatic_model")
+
+
+def _beside(stem: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    name = f"momentumseg_fakes_{stem}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("prompt_model.py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{stem}.py"))
         assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])

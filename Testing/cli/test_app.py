@@ -14,7 +14,7 @@ from momentumseg.cli.failures import EXIT_CODES, show_unexpected
 from momentumseg.errors import MomentumSegError
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {"fewshot", "prompt", "train", "evaluate", "models", "bench", "demo", "app"}
+COMMANDS = {"fewshot", "prompt", "automatic", "train", "evaluate", "models", "bench", "demo", "app"}
 
 
 def kinds_of(error: type[MomentumSegError]) -> set[type[MomentumSegError]]:

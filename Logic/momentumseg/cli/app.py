@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from momentumseg import __version__
-from momentumseg.cli import app_command, bench, demo, evaluate, fewshot, models, prompt, train
+from momentumseg.cli import app_command, automatic, bench, demo, evaluate, fewshot, models, prompt, train
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 app.command("fewshot")(fewshot.fewshot)
 app.command("prompt")(prompt.prompt)
+app.command("automatic")(automatic.automatic)
 app.command("demo")(demo.demo)
 app.command("app", context_settings=app_command.PASS_ON)(app_command.app)
 app.command("train")(train.train)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from momentumseg.cli.console import Output, output_of
 from momentumseg.cli.options import Box, DeviceOption, Plane, PlaneOption, VolumeArgument, checked_device, parse_range
+from momentumseg.cli.outputs import check_outputs, write_volumes
 from momentumseg.cli.prompt_options import (
     GivenPrompt,
     parse_box_prompt,
@@ -120,7 +120,7 @@ def prompt(
     )
     given.check()
     part, shown = parse_range(slices, "--slices"), parse_window(window)
-    _check_targets([output, *([uncertainty] if uncertainty else [])], [volume, *given.masks])
+    check_outputs([output, *([uncertainty] if uncertainty else [])], [volume, *given.masks])
     image = _read_image(volume, streams)
     loaded = _load(model, decoder, checked_device(device), streams)
     from momentumseg.sessions.prompt import PromptSession
@@ -137,22 +137,10 @@ def prompt(
                 result = session.follow(slice_range=part, roi=bounds, progress=step("Following"))
             else:
                 result = session.prompted_slices()
-        _write(result, output, uncertainty)
+        write_volumes([(result.labelmap, output), *([(result.uncertainty, uncertainty)] if uncertainty else [])])
         summary = {"model": model, "device": device, "plane": session.plane, **_summary(session, result, follow)}
     summary |= {"output": str(output), "uncertainty": str(uncertainty) if uncertainty else None}
     streams.result(summary, _words(summary))
-
-
-def _check_targets(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Refuse, before anything is computed, what could not be written or would destroy an input."""
-    from momentumseg.io.checks import check_writable_output
-
-    for path in outputs:
-        check_writable_output(path)
-        if any(path.resolve() == source.resolve() for source in inputs):
-            raise InputError(f"The output {path} is one of the inputs and would replace it; choose another name.")
-    if len({path.resolve() for path in outputs}) < len(outputs):
-        raise InputError(f"The mask and the uncertainty have the same name {outputs[0]}; choose two names.")
 
 
 def _read_image(path: Path, streams: Output) -> Volume:
@@ -218,17 +206,6 @@ def _drawn_masks(
         along = np.moveaxis(labels, axis, 0)
         found += [(label, index, along[index] == label) for index, label in labels_on_slices(labels, axis, None)]
     return found
-
-
-def _write(result: FollowResult, mask: Path, uncertainty: Path | None) -> None:
-    """Write all files, or none of them when one cannot be written."""
-    from momentumseg.io.atomic import atomic_path
-    from momentumseg.io.write import write_volume
-
-    with ExitStack() as files:
-        write_volume(result.labelmap, files.enter_context(atomic_path(mask)))
-        if uncertainty is not None:
-            write_volume(result.uncertainty, files.enter_context(atomic_path(uncertainty)))
 
 
 def _summary(session: PromptSession, result: FollowResult, follow: bool) -> dict[str, Any]:
