@@ -156,7 +156,7 @@ class ModelSection:
 
     def _choose_first(self) -> None:
         ready = [model for model in self._models if model["state"] == "ready"]
-        if not self._chosen and ready:
+        if self._is_known and not self._chosen and ready:
             self._chosen = str(ready[0]["name"])
             self._show()
             self._on_chosen(self._chosen)
