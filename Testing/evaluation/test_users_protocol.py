@@ -104,6 +104,28 @@ def test_slices_drawn_near_one_end_only(a_data_folder: Path, models: FoldModels)
     assert "between 0% and 50% of the structure" in report.to_markdown()
 
 
+def test_each_next_slice_is_drawn_where_it_is_suggested(a_data_folder: Path, models: FoldModels) -> None:
+    options = replace(QUICK, supports=(1, 3), choice="suggested", consistency=True)
+    report = run_users_protocol(a_data_folder, models, options, cases=["case_1"])
+    drawn = {(row["label"], row["supports"]): row["drawn"] for row in report.scores}
+    assert drawn[1, 1] == [5]  # the middle of the slices 2 to 7
+    assert set(drawn[1, 1]) <= set(drawn[1, 3]) <= set(range(2, 8))  # a slice without the label is not drawn
+    assert len(drawn[1, 3]) <= 3
+    assert "each next one where it was suggested" in report.to_markdown()
+
+
+def test_suggestions_end_when_every_slice_is_seen(a_data_folder: Path, models: FoldModels) -> None:
+    options = replace(QUICK, supports=(13,), choice="suggested", labels=(1,))
+    report = run_users_protocol(a_data_folder, models, options, cases=["case_1"])
+    assert report.scores[0]["drawn"] == [2, 3, 4, 5, 6, 7]
+    assert report.scores[0]["dice"] == 1
+
+
+def test_an_unknown_choice_is_refused() -> None:
+    with pytest.raises(InputError, match="spread or suggested"):
+        UserOptions(choice="random")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("within", [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.5), (0.9, 0.1)])
 def test_a_part_that_is_none_is_refused(within: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="two rising fractions"):

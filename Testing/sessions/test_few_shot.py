@@ -7,6 +7,7 @@ import pytest
 
 from momentumseg.errors import InputError
 from momentumseg.sessions.few_shot import FewShotSession
+from momentumseg.sessions.few_shot_suggestion import help_of_drawing
 from momentumseg.volumes.volume import Volume
 
 HEADS = ("prototype", "regional", "lms", "flms")
@@ -179,8 +180,9 @@ def test_several_labels_share_the_encoder(a_session, a_model, a_drawn_slice):
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 @pytest.mark.parametrize("flips", [(), (0, 2), (0, 1, 2)])
-def test_an_oblique_flipped_volume_gives_the_same_mask(plane, flips, a_model, a_phantom_volume, a_phantom_labelmap,
-                                                       tmp_path):
+def test_an_oblique_flipped_volume_gives_the_same_mask(
+    plane, flips, a_model, a_phantom_volume, a_phantom_labelmap, tmp_path
+):
     """The patient is the same, the file's order and directions are not: the mask comes back in the same voxels."""
     order = (1, 2, 0)
     turned = [flip_and_transpose(volume, flips, order) for volume in (a_phantom_volume, a_phantom_labelmap)]
@@ -193,8 +195,11 @@ def test_an_oblique_flipped_volume_gives_the_same_mask(plane, flips, a_model, a_
                 middle = labelmap.array.shape[session.slice_axis] - 1 - middle
             session.add_support(np.take(labelmap.array, middle, axis=session.slice_axis) == 1, middle)
             results.append(session.segment(consistency=False))
-    back = np.flip(results[1].labelmap.array.transpose(np.argsort(order)), flips) if flips else (
-        results[1].labelmap.array.transpose(np.argsort(order)))
+    back = (
+        np.flip(results[1].labelmap.array.transpose(np.argsort(order)), flips)
+        if flips
+        else (results[1].labelmap.array.transpose(np.argsort(order)))
+    )
     assert (back == results[0].labelmap.array).mean() > 0.999
     assert results[0].labelmap.array.any()
     assert np.array_equal(results[1].labelmap.ijk_to_ras, turned[0].ijk_to_ras)
@@ -219,14 +224,29 @@ def flip_and_transpose(volume: Volume, flips: tuple[int, ...], order: tuple[int,
 # Suggestion
 
 
-def test_the_most_uncertain_slice_that_is_not_drawn_is_suggested(a_session, a_drawn_slice):
+def test_the_slice_that_helps_most_is_suggested_and_none_that_is_drawn_or_skipped(a_session, a_drawn_slice):
     a_session.add_support(a_drawn_slice(6), 6)
-    result = a_session.segment(keep_drawn=False)
-    ranked = sorted(result.mean_uncertainty, key=result.mean_uncertainty.get, reverse=True)
+    result = a_session.segment()
+    helps = help_of_drawing(result.uncertain_area[1], {6})
     first = a_session.suggest_next_slice()
-    assert first == next(index for index in ranked if index != 6)
+    assert first == max(helps, key=helps.get) != 6
+    without = help_of_drawing(result.uncertain_area[1], {6, first})
+    second = max(without, key=without.get)
+    assert a_session.suggest_next_slice(skip=[first]) == second not in (6, first)
     a_session.add_support(a_drawn_slice(6), first)
-    assert a_session.suggest_next_slice() == next(index for index in ranked if index not in (6, first))
+    assert a_session.suggest_next_slice() == second
+
+
+def test_a_suggestion_for_one_of_several_labels(a_session, a_drawn_slice):
+    a_session.add_support(a_drawn_slice(6), 6)
+    a_session.add_support(a_drawn_slice(6, 2), 6, label=2)
+    a_session.add_support(a_drawn_slice(8, 2), 8, label=2)
+    result = a_session.segment()
+    for label, known in ((1, {6}), (2, {6, 8})):
+        helps = help_of_drawing(result.uncertain_area[label], known)
+        assert a_session.suggest_next_slice(label) == max(helps, key=helps.get)
+    with pytest.raises(InputError, match="Label 3 was not segmented"):
+        a_session.suggest_next_slice(3)
 
 
 def test_a_suggestion_needs_a_result_and_an_open_slice(a_session, a_drawn_slice):

@@ -11,6 +11,7 @@ from momentumseg.sessions.label_distribution import (
     mean_uncertainty,
     most_probable,
     normalized_entropy,
+    uncertain_pixels,
     upsample_logits,
 )
 
@@ -57,6 +58,14 @@ def test_uncertainty_counts_where_the_structure_may_be():
     assert mean_uncertainty(organ) > 0.9
     assert mean_uncertainty(organ * 0) == 0
     assert mean_uncertainty(empty) < mean_uncertainty(organ)
+
+
+def test_uncertain_pixels_are_those_a_label_may_have():
+    open_label, certain, faint = np.zeros((3, 10, 10), np.float32)
+    open_label[:2] = 0.5
+    certain[5:] = 1.0
+    faint[...] = 0.001
+    assert uncertain_pixels(np.stack([open_label, certain, faint])) == pytest.approx([10, 0, 0.0], abs=0.01)
 
 
 def test_up_sampling_keeps_the_corners(some_logits):

@@ -35,6 +35,14 @@ def test_the_nearest_slice_of_the_volume_itself(a_space):
     assert assigned(supports, a_space, assignment="nearest") == expected
 
 
+def test_a_tip_serves_fewer_slices_than_a_large_outline(a_space):
+    tip = np.zeros(a_space.slice_shape, bool)
+    tip[3, 3] = True
+    supports = [*drawn(a_space, 2), make_support(2, tip, 9, 1, "own", a_space)]
+    # one of 64 pixels against one: 64 to the power of 1/4 is 2.8 times as far
+    assert assigned(supports, a_space) == [[2]] * 8 + [[9]] * 4
+
+
 def test_a_tie_does_not_depend_on_the_order_of_drawing(a_space):
     assert assigned(drawn(a_space, 4, 6), a_space)[5] == assigned(drawn(a_space, 6, 4), a_space)[5] == [4]
 

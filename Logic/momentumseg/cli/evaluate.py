@@ -28,6 +28,13 @@ class Protocol(str, Enum):
     user = "user"
 
 
+class Choice(str, Enum):
+    """Where the drawn slices of the user's protocol lie."""
+
+    spread = "spread"
+    suggested = "suggested"
+
+
 class SupportVolumes(str, Enum):
     """Which volumes of a fold serve as support."""
 
@@ -58,6 +65,10 @@ def fewshot(
     within: Annotated[
         str, typer.Option(metavar="FROM:TO", help="User: part of the structure drawn slices are spread over: 0:0.3.")
     ] = "0:1",
+    choose: Annotated[
+        Choice,
+        typer.Option(metavar="NAME", help="User: slices evenly spread, or suggested: the middle, then as suggested."),
+    ] = Choice.spread,
     support_volumes: Annotated[
         SupportVolumes, typer.Option(metavar="NAME", help="Published: all volumes of a fold in turn, or the third.")
     ] = SupportVolumes.all,
@@ -94,7 +105,11 @@ def fewshot(
     if protocol is Protocol.published:
         options |= {"parts": parts, "supports": support_volumes.value}
     else:
-        options |= {"supports": tuple(parse_numbers(supports, "--supports") or ()), "within": _fractions(within)}
+        options |= {
+            "supports": tuple(parse_numbers(supports, "--supports") or ()),
+            "within": _fractions(within),
+            "choice": choose.value,
+        }
     arguments: dict[str, object] = {
         "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
         "cases": _case_names(data, cases),

@@ -68,6 +68,8 @@ class UsersReport(EvaluationReport):
         cases = len({row["case"] for row in self.scores})
         first, last = self.settings["within"]
         where = "" if (first, last) == (0, 1) else f" between {first:.0%} and {last:.0%} of the structure"
+        if self.settings.get("choice") == "suggested":
+            where = f"{where}, the first in the middle and each next one where it was suggested"
         paragraphs = [f"User's protocol: slices of the same volume drawn{where}, nothing else known; {cases} cases"]
         for metric, title in titles.items():
             paragraphs += [f"**{title}**", self._table(metric)]

@@ -6,7 +6,8 @@ How far to trust that decreases with the distance to the nearest drawn slice, wh
 it decreases sooner for ragged structures (white matter, bowel), whose outline changes from slice to slice.
 
 A single drawn slice does not tell whether it is the largest one or lies near an end. Outside its outline the prior is
-therefore less sure than inside, and beyond the outermost drawn slice it grows where the network sees more than there.
+therefore less sure than inside, and beyond the outermost drawn slice it grows where the network sees more than there,
+and shrinks where it sees less.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class ShapePriorConfig:
             drawn slice there is nothing, whatever a network sees there.
         evidence: mm that the outline moves outwards beyond the outermost drawn slice for each mm that the network's
             own region gains in radius (of the disc of its area) over that slice.
+        counter_evidence: mm that it moves inwards for each mm that the network's own region loses.
         reach_cells: that region is looked for up to so far from the outline, in feature cells.
     """
 
@@ -52,6 +54,7 @@ class ShapePriorConfig:
     growth_outside_alone: float = 0.6
     outside_cells: float = 4.0
     evidence: float = 1.5
+    counter_evidence: float = 1.0
     reach_cells: float = 3.0
 
 
@@ -117,11 +120,12 @@ class ShapePrior:
         away = abs(s - self._slices[outermost]) * self._slice_spacing
         smallness = 1 - self._radii[outermost] / max(self._radii)
         taper = (self._config.taper + self._config.taper_gain * smallness) * self._fullness[outermost]
-        shift = self._config.evidence * self._gain(outermost, s, away) - taper * away
-        return self._distances[outermost] + np.float32(shift), away
+        gain = self._gain(outermost, s, away)
+        weight = self._config.evidence if gain > 0 else self._config.counter_evidence
+        return self._distances[outermost] + np.float32(weight * gain - taper * away), away
 
     def _gain(self, outermost: int, s: int, away: float) -> float:
-        """By how many mm of radius the network's region on slice ``s`` exceeds that on the outermost drawn slice."""
+        """Radius in mm of the network's region on slice ``s``, less that on the outermost drawn slice."""
         drawn = self._slices[outermost]
         count, rows = self._network.shape[:2]
         if not (0 <= drawn < count and 0 <= s < count):
@@ -129,7 +133,7 @@ class ShapePrior:
         step = self._distances[outermost].shape[0] // rows
         reach = self._config.reach_cells * self._cell + _REACH_GROWTH * away
         near = self._distances[outermost][step // 2 :: step, step // 2 :: step] > -reach
-        return max(0.0, self._seen_radius(s, near) - self._seen_radius(drawn, near))
+        return self._seen_radius(s, near) - self._seen_radius(drawn, near)
 
     def _seen_radius(self, s: int, near: np.ndarray) -> float:
         cells = float(expit(self._network[s][near].astype(np.float32)).sum())

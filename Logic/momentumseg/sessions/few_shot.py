@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from momentumseg.sessions.feature_cache import FeatureCache
 from momentumseg.sessions.feature_encoder import BackgroundEncoding, FeatureEncoder, IsCancelled, Progress
 from momentumseg.sessions.few_shot_result import Box, FewShotResult
 from momentumseg.sessions.few_shot_run import FewShotRequest, FewShotRun, OnSlice
+from momentumseg.sessions.few_shot_suggestion import help_of_drawing
 from momentumseg.sessions.labelmap_supports import labels_at_voxels_of, labels_on_slices
 from momentumseg.sessions.ranges import checked_box, checked_slice_range
 from momentumseg.sessions.support_summaries import SupportSummaries
@@ -184,9 +185,7 @@ class FewShotSession:
         with self._lock:
             return list(self._supports.values())
 
-    def add_support(
-        self, mask2d: np.ndarray, slice_index: int, *, label: int = 1, volume: Volume | None = None
-    ) -> int:
+    def add_support(self, mask2d: np.ndarray, slice_index: int, *, label: int = 1, volume: Volume | None = None) -> int:
         """Draw one label on one slice; returns the support's id. Drawing the same label there again replaces it.
 
         Args:
@@ -313,21 +312,32 @@ class FewShotSession:
                 self._result = result
         return result
 
-    def suggest_next_slice(self) -> int:
-        """The slice that is most worth drawing: the most uncertain in and around the structure, and not drawn yet.
+    def suggest_next_slice(self, label: int | None = None, *, skip: Collection[int] = ()) -> int:
+        """The slice that is most worth drawing, see `few_shot_suggestion`, and that is not drawn yet.
+
+        Args:
+            label: only for this one; None: for all that were segmented, together.
+            skip: slices that need not be drawn, such as those where the user saw that the structure is absent.
 
         Raises:
-            InputError: there is no result yet, or every segmented slice is drawn.
+            InputError: there is no result yet, not for that label, or every segmented slice is drawn.
         """
         with self._lock:
             volume = self._volume_or_error()
             if self._result is None:
                 raise InputError("There is no result yet: segment the volume before asking which slice to draw next.")
-            drawn = {support.slice_index for support in self._drawn_on(volume)}
-            open_slices = {s: value for s, value in self._result.mean_uncertainty.items() if s not in drawn}
-        if not open_slices:
+            result = self._result
+            drawn = {(support.label, support.slice_index) for support in self._drawn_on(volume)}
+        labels = result.segmentation.labels if label is None else (label,)
+        if not set(labels) <= set(result.segmentation.labels):
+            raise InputError(f"Label {label} was not segmented: draw it on a slice and segment again.")
+        known = {wanted: {s for drawn_label, s in drawn if drawn_label == wanted} | {*skip} for wanted in labels}
+        helps = [help_of_drawing(result.uncertain_area[wanted], known[wanted]) for wanted in labels]
+        done = set().union(*known.values())
+        gains = {s: sum(gain[s] for gain in helps) for s in result.slice_indices if s not in done}
+        if not gains:
             raise InputError("Every segmented slice is drawn already: there is nothing left to suggest.")
-        return max(open_slices, key=lambda s: (open_slices[s], -s))
+        return max(gains, key=lambda s: (gains[s], -s))
 
     # Helpers
 

@@ -16,6 +16,7 @@ from momentumseg.sessions.label_distribution import (
     mean_uncertainty,
     most_probable,
     normalized_entropy,
+    uncertain_pixels,
     upsample_logits,
 )
 from momentumseg.volumes.volume import Volume
@@ -110,8 +111,18 @@ class NetworkSegmentation:
 
     def mean_uncertainty(self, s: int) -> float:
         """Foreground-weighted mean uncertainty of network slice ``s``, at the resolution of the features."""
+        return mean_uncertainty(self._coarse_probabilities(s)[0])
+
+    def uncertain_area(self, s: int) -> np.ndarray:
+        """For each label the area in mm² of network slice ``s`` that it may have and may not have, ``(L,)``."""
+        probabilities, pixel = self._coarse_probabilities(s)
+        return uncertain_pixels(probabilities) * pixel**2
+
+    def _coarse_probabilities(self, s: int) -> tuple[np.ndarray, float]:
+        """Probabilities ``(L, h, w)`` of network slice ``s``, at the resolution of the features, and mm of a pixel."""
         step = max(1, self.logits.shape[-1] // _UNCERTAINTY_GRID)
-        return mean_uncertainty(label_probabilities(self.logits[:, s - self.first, ::step, ::step].float()).numpy())
+        coarse = label_probabilities(self.logits[:, s - self.first, ::step, ::step].float()).numpy()
+        return coarse, self.space.pixel_spacing * self.space.size / coarse.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,16 @@ class FewShotResult:
     iterates: dict[int, dict[int, list[StoredIterate]]] | None
     seconds: float
     segmentation: NetworkSegmentation = field(repr=False)
+
+    @cached_property
+    def uncertain_area(self) -> dict[int, dict[int, float]]:
+        """Label -> slice (the volume's own index) -> mm² that the label may have and may not have."""
+        segmentation = self.segmentation
+        areas = {segmentation.space.volume_index(s): segmentation.uncertain_area(s) for s in segmentation.slices}
+        return {
+            label: {index: float(of_labels[position]) for index, of_labels in areas.items()}
+            for position, label in enumerate(segmentation.labels)
+        }
 
     @property
     def slice_indices(self) -> list[int]:

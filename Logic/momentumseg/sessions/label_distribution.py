@@ -48,6 +48,16 @@ def normalized_entropy(probabilities: np.ndarray) -> np.ndarray:
     return entropy.clamp_(0.0, 1.0).numpy()
 
 
+def uncertain_pixels(probabilities: np.ndarray) -> np.ndarray:
+    """Of one slice ``(L, rows, columns)``, for each label the pixels that it may have and may not have, ``(L,)``.
+
+    The sum of probability times entropy (over its maximum): pixels that a label surely has or surely has not count
+    nothing, and faint ones next to nothing, however many they are.
+    """
+    by_label = [float((normalized_entropy(label[None]) * label).sum()) for label in probabilities]
+    return np.array(by_label)
+
+
 def mean_uncertainty(probabilities: np.ndarray) -> float:
     """Mean normalised entropy of one slice ``(L, rows, columns)``, weighted with the probability of any label.
 

@@ -91,7 +91,8 @@ def assign_supports(
 ) -> dict[int, tuple[Support, ...]]:
     """The supports of one label that serve each query slice.
 
-    ``nearest``: the nearest drawn slice of the volume itself. ``relative``: of each volume that was drawn on, the
+    ``nearest``: the nearest drawn slice of the volume itself; one with a large outline serves farther than one with a
+    small outline. ``relative``: of each volume that was drawn on, the
     slice at the nearest relative position. ``chunks``: the n supports of a volume, in order, serve n equal parts of
     the queries (evaluation protocol "EP1" of ADNet and RPT). ``all``: every support. ``auto``: nearest slice of the
     volume itself, together with, for other volumes, chunks when the extent of the structure is known and the relative
@@ -150,12 +151,25 @@ def _assign_of_one_volume(
         owner = np.repeat(np.arange(len(drawn)), np.diff(bounds))
         return {query: drawn[index] for query, index in zip(queries, owner.tolist(), strict=True)}
     if rule == "nearest":
-        return {query: min(drawn, key=lambda support: abs(support.network_slice - query)) for query in queries}
+        reach = {support.id: _reach(support) for support in drawn}
+        return {
+            query: min(drawn, key=lambda support: abs(support.network_slice - query) / reach[support.id])
+            for query in queries
+        }
     positions = {query: space.relative_position(query) for query in queries}
     return {
         query: min(drawn, key=lambda support: round(abs(support.relative_position - position), 9))
         for query, position in positions.items()
     }
+
+
+def _reach(support: Support) -> float:
+    """How far a drawn slice serves, against the others: the square root of its outline's radius.
+
+    A tip shows the network a few pixels, most of them at the border: a poor example of the structure for the large
+    slices half way to the next drawn one.
+    """
+    return float(np.count_nonzero(support.network_mask)) ** 0.25
 
 
 def _checked_masks(mask2d: np.ndarray, slice_index: int, space: NetworkSpace) -> tuple[np.ndarray, np.ndarray]:
