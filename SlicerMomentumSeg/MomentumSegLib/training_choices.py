@@ -91,10 +91,10 @@ class TrainingChoices:
         return resolve(self.device, self._device.devices), self._device.devices
 
     def show_recipes(self, recipes: Sequence[Mapping[str, Any]]) -> None:
-        """Offer the worker's recipes; the first is chosen where none is."""
+        """Offer the worker's recipes; where none is chosen, one that every computer can train."""
         self.recipe.show_recipes(recipes)
         if self.parameters is not None and not self.parameters.recipe and recipes:
-            self._set("recipe")(str(recipes[0]["name"]))
+            self._set("recipe")(_modest(recipes))
 
     def cases(self) -> tuple[SceneCase, ...]:
         """The cases of the scene: as the user made them, else as they are guessed."""
@@ -169,6 +169,13 @@ class TrainingChoices:
         folder = qt.QFileDialog.getExistingDirectory(self.ui.folderButton.window(), _("Folder of cases"))
         if folder:
             self._set("dataFolder")(str(folder))
+
+
+def _modest(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """Name of the first recipe that learns from labels, on a laptop if there is such a one."""
+    supervised = [str(recipe["name"]) for recipe in recipes if recipe.get("strategy") == "supervised"]
+    names = [name for name in supervised if name.endswith("laptop")] or supervised
+    return names[0] if names else str(recipes[0]["name"])
 
 
 def _cases_text(cases: Sequence[SceneCase]) -> str:

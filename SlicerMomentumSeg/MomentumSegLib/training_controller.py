@@ -234,22 +234,22 @@ class TrainingController:
 
     def _checked(self, request: TrainingRequest, data: str, values: Mapping[str, Any], then_train: bool) -> None:
         self._job = None
-        self._enter(self._before)
         self._view.checked({**values, "warnings": [*self._warnings, *(values.get("warnings") or ())]})
         problems = list(values.get("problems") or ())
+        if then_train and not problems and self._may_start(values.get("memory") or {}):
+            self._begin(request, data)
+            return
+        self._enter(self._before)
         if problems:
             self._view.failed(str(problems[0]), "")
-        elif not then_train:
+        elif then_train:
+            self._view.said(_("Not started: the memory is too small for these settings; see what it takes."))
+        else:
             self._view.said(_("Nothing stands in the way: press Start training."))
-        elif self._may_start(values.get("memory") or {}):
-            self._begin(request, data)
 
     def _may_start(self, memory: Mapping[str, Any]) -> bool:
         question = _("The training will probably need more memory than is free, and may fail. Start it nevertheless?")
-        if memory.get("fits", True) or self._view.confirms(question):
-            return True
-        self._view.said(_("Not started: the memory is too small for these settings; see what it takes."))
-        return False
+        return bool(memory.get("fits", True)) or self._view.confirms(question)
 
     def _begin(self, request: TrainingRequest, data: str) -> None:
         """The draft becomes a run; the next training with these cases has a folder of its own."""

@@ -114,7 +114,8 @@ class TrainingCurves:
 
     def _table(self, role: str, name: str, columns: Mapping[str, int], rows: Sequence[Sequence[float]]) -> Any:
         node = self._find("vtkMRMLTableNode", role) or self._make("vtkMRMLTableNode", role, name)
-        values = np.array(rows, dtype=np.float64).reshape(-1, len(columns))
+        # A line of one point is an error to VTK's charts; of two equal ones it is a point.
+        values = np.array(list(rows) * (2 if len(rows) == 1 else 1), dtype=np.float64).reshape(-1, len(columns))
         table = vtkTable()
         for title, position in columns.items():
             array = numpy_to_vtk(np.ascontiguousarray(values[:, position]), deep=True)

@@ -110,7 +110,9 @@ class PlotView(RenderView):
         table_node = series.GetTableNode() if series is not None else None
         table = table_node.GetTable() if table_node is not None else None
         names = (series.GetXColumnName(), series.GetYColumnName()) if series is not None else ("", "")
-        if table is None or not table.GetNumberOfRows() or not all(table.GetColumnByName(name) for name in names):
+        if table is None or not all(table.GetColumnByName(name) for name in names):
+            return
+        if table.GetNumberOfRows() < 2:  # VTK takes a line of one point for an error
             return
         plot = self._chart.AddPlot(vtk.vtkChart.LINE)
         plot.SetInputData(table, *names)
