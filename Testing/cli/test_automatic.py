@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from momentumseg.io.read import read_labelmap, read_volume
+from momentumseg.io.write import write_volume
 from momentumseg.sessions.automatic import AutomaticSession
+from momentumseg.training.splits import Split
 from momentumseg.weights.segmentation_models import load_segmentation_model
 
 if TYPE_CHECKING:
@@ -126,3 +128,32 @@ def test_box_that_has_nothing_of_the_volume(
 ) -> None:
     words = arguments(a_drawn_case, an_automatic_file, "--box", "90:99,0:5,0:5")
     assert "contains nothing of the volume" in refused(momentumseg, a_drawn_case, 3, words)
+
+
+# Evaluation
+
+
+def test_models_are_evaluated_on_the_test_cases_of_a_run(
+    momentumseg: Command, a_drawn_case: DrawnCase, automatic_fakes: ModuleType, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for name in ("p1", "p2_frame01", "p2_frame02"):
+        for folder, volume in (("images", a_drawn_case.image), ("labels", a_drawn_case.labels)):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+            write_volume(volume, data / folder / f"{name}.nii.gz")
+    Split(train=("p1",), test=("p2_frame01", "p2_frame02")).write(tmp_path / "splits.json")
+    models = [
+        automatic_fakes.save_automatic_model(tmp_path / f"seed{seed}.safetensors", seed, training_cases=("p1",))
+        for seed in (0, 1)
+    ]
+    words = ["evaluate", "automatic", "--data", data, "--output", tmp_path / "r.json"]
+    words += [part for model in models for part in ("--model", model)]
+    answer = momentumseg(*words, "--split", tmp_path / "splits.json", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert {row["patient"] for row in answer.json["folds"][0]["scores"]} == {"p2"}
+    assert answer.json["summary"]["dice"]["over models"]["all"]["count"] == 2
+    assert "| organ | tumour | all |" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    sentence = momentumseg(*words).sentence
+    assert "used 1 of the cases (p1)" in sentence
+    both = momentumseg(*words, "--split", tmp_path / "splits.json", "--cases", "p1")
+    assert (both.exit_code, "either --split or --cases" in both.sentence) == (3, True)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from momentumseg.errors import GeometryError
-from momentumseg.evaluation.metrics import Confusion, MeanAndDeviation, mask_score, surface_dice, volume_ml
+from momentumseg.evaluation.metrics import (
+    Confusion,
+    MeanAndDeviation,
+    hausdorff_95,
+    mask_score,
+    surface_dice,
+    volume_ml,
+)
 
 
 def a_box(shape: tuple[int, int, int], corner: tuple[int, int, int], size: tuple[int, int, int]) -> np.ndarray:
@@ -86,6 +94,36 @@ def test_surface_dice_does_not_change_where_the_mask_lies_in_the_volume() -> Non
     first, second = a_box((9, 20, 20), (0, 0, 0), (4, 9, 9)), a_box((9, 20, 20), (1, 2, 0), (4, 9, 9))
     moved = [np.pad(mask, ((3, 2), (4, 0), (1, 6))) for mask in (first, second)]
     assert surface_dice(first, second, (3, 1, 1), 2.0) == pytest.approx(surface_dice(*moved, (3, 1, 1), 2.0))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_hausdorff_distance_is_in_mm(axis: int) -> None:
+    """A box that is 4 voxels longer on one side: the far face, more than 5 % of the surface, is 4 voxels away."""
+    spacing = (5.0, 1.0, 0.5)
+    size = [12, 12, 12]
+    longer = [*size]
+    longer[axis] += 4
+    first, second = a_box((24, 24, 24), (3, 3, 3), tuple(size)), a_box((24, 24, 24), (3, 3, 3), tuple(longer))
+    assert hausdorff_95(first, second, spacing) == pytest.approx(4 * spacing[axis])
+    assert hausdorff_95(second, first, spacing) == pytest.approx(4 * spacing[axis])
+    assert hausdorff_95(first, first, spacing) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # raised by MONAI about a call inside MONAI
+def test_hausdorff_distance_is_that_of_monai() -> None:
+    rng = np.random.default_rng(0)
+    from monai.metrics import compute_hausdorff_distance
+
+    for _ in range(3):
+        first, second = (rng.normal(size=(9, 14, 12)) > 1.0 for _ in range(2))
+        tensors = [torch.from_numpy(mask)[None, None] for mask in (first, second)]
+        expected = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=[3.0, 1.0, 1.5])
+        assert hausdorff_95(first, second, (3.0, 1.0, 1.5)) == pytest.approx(float(expected[0, 0]), abs=1e-4)
+
+
+def test_there_is_no_distance_to_an_empty_mask() -> None:
+    empty = np.zeros((4, 4, 4), dtype=bool)
+    assert hausdorff_95(empty, ~empty, (1, 1, 1)) is None
 
 
 def test_volume_in_ml() -> None:

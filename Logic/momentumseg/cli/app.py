@@ -11,7 +11,18 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from momentumseg import __version__
-from momentumseg.cli import app_command, automatic, bench, demo, evaluate, fewshot, models, prompt, train
+from momentumseg.cli import (
+    app_command,
+    automatic,
+    bench,
+    demo,
+    evaluate,
+    evaluate_automatic,
+    fewshot,
+    models,
+    prompt,
+    train,
+)
 from momentumseg.cli.console import Output
 from momentumseg.cli.failures import EXIT_CODES, show_error, show_unexpected
 from momentumseg.errors import MomentumSegError
@@ -54,6 +65,7 @@ app.command("automatic")(automatic.automatic)
 app.command("demo")(demo.demo)
 app.command("app", context_settings=app_command.PASS_ON)(app_command.app)
 app.command("train")(train.train)
+evaluate.app.command("automatic")(evaluate_automatic.automatic)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

@@ -165,6 +165,32 @@ def surface_dice(
     return float(value[0, 0])
 
 
+def hausdorff_95(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> float | None:
+    """95th percentile of the distances in mm between the surfaces, the larger of both directions.
+
+    Surfaces are the outermost voxels of the masks. None where one of the masks is empty: there is no distance then.
+
+    Args:
+        prediction, reference: masks ``(K, J, I)`` of the same shape, foreground != 0.
+        spacing: voxel size in mm along the axes of the arrays.
+
+    Raises:
+        GeometryError: the shapes differ.
+    """
+    predicted, real = _binary_pair(prediction, reference)
+    if not predicted.any() or not real.any():
+        return None
+    from scipy.ndimage import binary_erosion, distance_transform_edt
+
+    window = bounding_box(predicted | real)
+    surfaces = [mask[window] & ~binary_erosion(mask[window]) for mask in (predicted, real)]
+    distances = [
+        distance_transform_edt(~other, sampling=[float(size) for size in spacing])[surface]
+        for surface, other in (surfaces, surfaces[::-1])
+    ]
+    return float(max(np.percentile(of_surface, 95) for of_surface in distances))
+
+
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """Smallest window that holds every voxel of a mask with foreground."""
     window = []
