@@ -57,7 +57,7 @@ class BoxValidator:
                 f"No structure of the validation cases has {smallest_area} voxels on a slice; choose other cases, or "
                 "set data.validation to 0."
             )
-        self._shown = max(self.structures, key=lambda found: found.area)
+        self._shown = _most_instructive(slices.structures)
 
     def __call__(self, network: nn.Module) -> ValidationReport:
         """Ask for every structure. Raises `Cancelled` when the user stopped meanwhile."""
@@ -83,16 +83,23 @@ class BoxValidator:
         return inside
 
     def _picture(self, network: nn.Module) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
-        """Case, image, reference and prediction of the slice with the largest structure."""
-        case = self.slices.cases[self._shown.case]
-        index = self._shown.slice_index
+        """Case, image, reference and prediction of the slice that is shown."""
+        case = self.slices.cases[self._shown[0].case]
+        index = self._shown[0].slice_index
         predicted = np.zeros(case.image.shape[2:], dtype=np.uint8)
         reference = np.zeros_like(predicted)
-        for structure in self.slices.structures:
-            if (structure.case, structure.slice_index) == (self._shown.case, index):
-                predicted[self._mask(network, structure)] = structure.label
-                reference[self.slices.reference(structure)] = structure.label
+        for structure in self._shown:
+            predicted[self._mask(network, structure)] = structure.label
+            reference[self.slices.reference(structure)] = structure.label
         return case.name, as_picture(np.asarray(case.image[0, index])), reference, predicted
+
+
+def _most_instructive(structures: Sequence[PromptedStructure]) -> list[PromptedStructure]:
+    """All structures of the slice with the largest labelled area: what is shown while the decoder learns."""
+    by_slice: dict[tuple[int, int], list[PromptedStructure]] = {}
+    for found in structures:
+        by_slice.setdefault((found.case, found.slice_index), []).append(found)
+    return max(by_slice.values(), key=lambda together: sum(found.area for found in together))
 
 
 def _spread(structures: Sequence[PromptedStructure], most: int) -> list[PromptedStructure]:
