@@ -192,6 +192,33 @@ def test_a_paused_run_can_be_finished(tmp_path: Path) -> None:
     assert_equal_tensors(load_file(tmp_path / "model.safetensors"), best.model)
 
 
+def test_a_run_that_was_stopped_in_a_validation_makes_up_for_it(tmp_path: Path) -> None:
+    tiny.make_trainer(tmp_path / "whole").run()
+    trainer = tiny.make_trainer(tmp_path / "parts")
+
+    class Stopped(tiny.DiscValidator):
+        def __call__(self, network: nn.Module) -> ValidationReport:
+            if trainer.iteration == 10:
+                raise Cancelled("stopped between two windows")
+            return super().__call__(network)
+
+    trainer._validator = Stopped()
+    with pytest.raises(Cancelled, match="stopped after 10 of 22 iterations; the same command continues"):
+        trainer.run()
+    assert load_checkpoint(tmp_path / "parts" / "checkpoint.pt").iteration == 10
+    resumed(tmp_path / "parts").run()
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_the_best_model_of_another_run_is_not_taken(tmp_path: Path) -> None:
+    """A user deleted the checkpoint to start again, and left the rest."""
+    tiny.make_trainer(tmp_path).run()
+    (tmp_path / "checkpoint.pt").unlink()
+    trainer = tiny.make_trainer(tmp_path, "training.iterations=3", validates=False)
+    trainer.run()
+    assert_equal_tensors(load_file(tmp_path / "model.safetensors"), trainer.strategy.network.state_dict())
+
+
 def test_validation_tries_the_average_and_leaves_the_weights(tmp_path: Path) -> None:
     """The average and the weights differ; the scores are of the first, training goes on with the second."""
     seen = []

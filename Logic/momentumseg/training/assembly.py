@@ -154,7 +154,8 @@ def _validator(recipe: Mapping[str, Any], data: RunData) -> Validator | None:
         data.statistics.labels.names,
         data.statistics.patch,
         device=data.options.device,
-        cancelled=data.options.cancelled,
+        # a device that left validation alone would leave the others waiting for ever
+        cancelled=data.options.cancelled if data.options.devices == 1 else None,
     )
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -166,22 +166,21 @@ class Trainer:
         watch = _Watch(self.iteration, self.iterations)
         with Prefetcher(self.strategy.sample, self._batches(), self.settings.threads) as batches:
             self._batches_ahead = batches
-            while self.iteration < self.iterations and not self._has_lost_patience:
-                self._stop_if_asked(cancelled)
+            while True:
+                self._record_if_due(watch, on_progress)
+                if self.iteration >= self.iterations or self._has_lost_patience:
+                    break
+                if self.engine.any(cancelled is not None and cancelled()):
+                    self._stop()
                 self.strategy.train()
                 self._means.add(self._step(step, optimizer, batches))
                 self.iteration += 1
-                is_epoch = self.iteration % self.settings.epoch == 0 or self.iteration == self.iterations
-                if is_epoch or self.iteration % _LOG_EVERY == 0:
-                    self._record(watch, is_epoch, on_progress)
-                if is_epoch:
-                    self._save()
         return self.finish()
 
     def finish(self) -> Path:
         """Write the model as it is: the best of all validations, else the average, else the last weights."""
         network = self.strategy.model()
-        if self.best_path.exists():
+        if "best_score" in self.metrics:
             network.load_state_dict(load_best(self.best_path).model)
         elif self.average is not None:
             self.average.copy_to(network)
@@ -197,9 +196,8 @@ class Trainer:
             first = iteration * self.batch + self.engine.rank * own
             yield range(first, first + own)
 
-    def _stop_if_asked(self, cancelled: Callable[[], bool] | None) -> None:
-        if not self.engine.any(cancelled is not None and cancelled()):
-            return
+    def _stop(self) -> NoReturn:
+        """Keep what is there and raise `Cancelled`."""
         if self._means.are_finite() and _is_finite(self.strategy):
             self._save()
         raise Cancelled(
@@ -225,16 +223,28 @@ class Trainer:
             self.average.update(self.strategy.model(), self.iteration)
         return {name: value.detach() for name, value in losses.items()}
 
+    def _record_if_due(self, watch: _Watch, on_progress: OnProgress | None) -> None:
+        """Log at intervals and epochs, after which comes a checkpoint; not twice after a restart at that iteration."""
+        is_epoch = self.iteration % self.settings.epoch == 0 or self.iteration == self.iterations
+        is_new = self.iteration > 0 and (not self.log or self.log[-1]["iteration"] != self.iteration)
+        if is_new and (is_epoch or self.iteration % _LOG_EVERY == 0):
+            self._record(watch, is_epoch, on_progress)
+            if is_epoch:
+                self._save()
+
     def _record(self, watch: _Watch, is_epoch: bool, on_progress: OnProgress | None) -> None:
         """Log, validate at the end of an epoch, and tell."""
-        means, self._means = self._means, LossMeans()
-        losses = means.means()
-        if self.engine.any(not means.are_finite() or (is_epoch and not _is_finite(self.strategy))):
+        losses = self._means.means()
+        if self.engine.any(not self._means.are_finite() or (is_epoch and not _is_finite(self.strategy))):
             raise InputError(
                 f"Training diverged: the loss up to iteration {self.iteration} is not a number; "
                 f"lower optimizer.lr in the recipe and begin in another folder{self._what_is_left()}."
             )
-        report = self._validate() if is_epoch and self._validator is not None else None
+        try:
+            report = self._validate() if is_epoch else None
+        except Cancelled:  # the checkpoint is of before the validation, which is then made up for
+            self._stop()
+        self._means = LossMeans()
         waiting = self.waited / max(watch.seconds, 1e-9)
         self.log.append({"iteration": float(self.iteration), **losses, **self.strategy.log(), **_of(report)})
         logger.info("iteration %d: %s, %.0f %% waiting for samples", self.iteration, losses, 100 * waiting)
@@ -263,7 +273,6 @@ class Trainer:
             return None
         network = self.strategy.model()
         with self._averaged(network):
-            was_training = network.training
             report = self._validator(network.eval())
             if report.score > self.metrics.get("best_score", -math.inf):
                 state = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -272,7 +281,6 @@ class Trainer:
                 self.metrics = {"best_score": report.score, "best_iteration": self.iteration, "worse": 0, **dice}
             else:
                 self.metrics["worse"] = self.metrics.get("worse", 0) + 1
-            network.train(was_training)
         return report
 
     def _averaged(self, network: nn.Module) -> AbstractContextManager[None]:
