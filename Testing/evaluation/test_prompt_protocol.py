@@ -120,3 +120,14 @@ def test_a_model_without_clicks_is_evaluated_with_boxes(a_data_folder: Path, a_p
 def test_options_that_cannot_be_used(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be 1 or more"):
         PromptOptions(**wrong)
+
+
+def test_a_decoder_is_not_evaluated_on_what_it_was_fine_tuned_on(a_data_folder: Path, a_prompt_model) -> None:
+    model = replace(a_prompt_model, card=replace(a_prompt_model.card, extra={"training_cases": ["case_2", "case_4"]}))
+    options = replace(QUICK, clicks=(), follow=False)
+    with pytest.raises(InputError, match=r"used 1 of the cases \(case_4\).*--split"):
+        run_prompt_protocol(a_data_folder, model, options, reference="mine", cases=["case_1", "case_4"])
+    report = run_prompt_protocol(a_data_folder, model, options, cases=["case_4"], allow_overlap=True)
+    assert "its training used 1 of the cases" in report.to_markdown()
+    report = run_prompt_protocol(a_data_folder, model, options, cases=["case_1"])
+    assert "its training used none of the cases" in report.to_markdown()

@@ -18,6 +18,7 @@ from momentumseg.cli import (
     demo,
     evaluate,
     evaluate_automatic,
+    evaluate_prompts,
     fewshot,
     models,
     prompt,
@@ -65,6 +66,7 @@ app.command("automatic")(automatic.automatic)
 app.command("demo")(demo.demo)
 app.command("app", context_settings=app_command.PASS_ON)(app_command.app)
 app.command("train")(train.train)
+evaluate.app.command("prompts")(evaluate_prompts.prompts)
 evaluate.app.command("automatic")(evaluate_automatic.automatic)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

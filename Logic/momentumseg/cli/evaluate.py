@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from momentumseg.cli.console import Advance, Output, output_of
+from momentumseg.cli.console import Output, output_of
+from momentumseg.cli.evaluation_options import parse_case_names, parse_names_of_labels, progress_lines
 from momentumseg.cli.options import DeviceOption, Plane, PlaneOption, checked_device, parse_numbers
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def fewshot(
         }
     arguments: dict[str, object] = {
         "folds": None if fold == "all" else parse_numbers(fold, "--fold"),
-        "cases": _case_names(data, cases),
-        "label_names": _label_names(label_names),
+        "cases": parse_case_names(data, cases),
+        "label_names": parse_names_of_labels(label_names),
         "allow_overlap": allow_overlap,
         "output": output,
         "device": checked_device(device),
@@ -121,75 +121,6 @@ def fewshot(
     }
     report = _run(output_of(context), protocol, data, (model, model_pattern), options, arguments)
     output_of(context).result(json.loads(report.to_json()), report.to_markdown())
-
-
-@app.command("prompts")
-def prompts(
-    context: typer.Context,
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder with images and labels, or of nnU-Net.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file; its tables go to the .md beside it.")],
-    model: Annotated[str, typer.Option(metavar="NAME", help="Name or file of a model for prompts.")] = "lite-medsam",
-    decoder: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Prompt encoder and mask decoder of another model.")
-    ] = None,
-    cases: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Names of cases, or a number: so many from the first.")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Labels to evaluate, such as 1,4.", show_default="all")
-    ] = None,
-    label_names: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Names for the tables: 1=liver,4=spleen.")
-    ] = None,
-    margin: Annotated[float, typer.Option(metavar="VOXELS", min=0, help="Between the structure and its box.")] = 5.0,
-    smallest_area: Annotated[
-        int, typer.Option(metavar="VOXELS", min=1, help="Slices with less are not evaluated by themselves.")
-    ] = 100,
-    clicks: Annotated[str, typer.Option(metavar="LIST", help="Numbers of simulated clicks, or none.")] = "1,3,5",
-    click_slices: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Slices of each structure with simulated clicks.")
-    ] = 5,
-    follow: Annotated[bool, typer.Option(help="Also through the volume.")] = True,
-    surface: Annotated[bool, typer.Option(help="Also the surface Dice.")] = True,
-    tolerance: Annotated[float, typer.Option(metavar="MM", min=0, help="Of the surface Dice, mm.")] = 3.0,
-    plane: PlaneOption = Plane.acquisition,
-    device: DeviceOption = "cpu",
-) -> None:
-    """Dice and surface Dice of boxes, clicks and following through the volume.
-
-    Finished cases are kept beside the report: the same command continues an interrupted evaluation.
-    """
-    from momentumseg.evaluation.prompt_protocol import PromptOptions, run_prompt_protocol
-    from momentumseg.io.checks import check_writable_output
-    from momentumseg.weights.prompt_models import load_prompt_model
-
-    check_writable_output(output, suffixes=(".json",))
-    options = PromptOptions(
-        labels=tuple(parse_numbers(labels, "--labels") or ()),
-        margin=margin,
-        smallest_area=smallest_area,
-        clicks=() if clicks.strip() == "none" else tuple(parse_numbers(clicks, "--clicks") or ()),
-        click_slices=click_slices,
-        tolerance_mm=tolerance if surface else None,
-        follow=follow,
-        plane=plane.value,
-    )
-    streams = output_of(context)
-    loaded = load_prompt_model(model, device=checked_device(device), decoder=decoder)
-    with streams.progress() as step:
-        report = run_prompt_protocol(
-            data,
-            loaded,
-            options,
-            reference=model,
-            cases=_case_names(data, cases),
-            label_names=_label_names(label_names),
-            output=output,
-            device=device,
-            progress=_progress(streams, step("Evaluating")),
-            command=shlex.join(["momentumseg", *sys.argv[1:]]),
-        )
-    streams.result(json.loads(report.to_json()), report.to_markdown())
 
 
 def _run(
@@ -206,33 +137,10 @@ def _run(
 
     models = models_by_fold(*model, device=str(arguments["device"]))
     with output.progress() as step:
-        arguments = {**arguments, "progress": _progress(output, step("Evaluating"))}
+        arguments = {**arguments, "progress": progress_lines(output, step("Evaluating"))}
         if protocol is Protocol.published:
             return run_published_protocol(data, models, PublishedOptions(**options), **arguments)  # type: ignore[arg-type]
         return run_users_protocol(data, models, UserOptions(**options), **arguments)  # type: ignore[arg-type]
-
-
-def _progress(output: Output, advance: Advance) -> Callable[[str, float], None]:
-    """Moves the bar; each new stage is also a line, for the logs of background runs."""
-    announced: set[str] = set()
-
-    def tell(stage: str, fraction: float) -> None:
-        if stage not in announced:
-            announced.add(stage)
-            output.note(stage)
-        advance(round(1000 * fraction), 1000)
-
-    return tell
-
-
-def _case_names(data: Path, text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    if text.isdecimal():
-        from momentumseg.io.datasets import labelled_cases
-
-        return [case.name for case in labelled_cases(data)[: int(text)]]
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _fractions(text: str) -> tuple[float, float]:
@@ -243,9 +151,3 @@ def _fractions(text: str) -> tuple[float, float]:
     except ValueError as error:
         raise InputError(f"--within {text!r} is no part of a structure; give two fractions such as 0:0.3.") from error
     return first, last
-
-
-def _label_names(text: str | None) -> dict[int, str] | None:
-    from momentumseg.io.datasets import parse_label_names
-
-    return None if text is None else parse_label_names(text)

@@ -103,6 +103,7 @@ def run_prompt_protocol(
     reference: str = "",
     cases: list[str] | None = None,
     label_names: dict[int, str] | None = None,
+    allow_overlap: bool = False,
     output: Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -116,12 +117,13 @@ def run_prompt_protocol(
         reference: what the model is called in the report.
         cases: names to restrict the data to.
         label_names: names for the tables; from ``dataset.json`` otherwise.
+        allow_overlap: also evaluate a fine-tuned decoder on cases that its training used; the report says so.
         output: JSON file; finished cases are kept beside it and not computed again.
         progress: receives (case, fraction of all done).
         command: that the report quotes; this process's by default.
 
     Raises:
-        InputError: unusable data, or a model that takes no boxes.
+        InputError: unusable data, a model that takes no boxes, or one that was fine-tuned on the cases.
     """
     options = options or PromptOptions()
     if "boxes" not in model.capabilities:
@@ -130,7 +132,7 @@ def run_prompt_protocol(
         )
     chosen = select_cases(labelled_cases(data), cases)
     settings = {"protocol": PromptReport.protocol, "data": Path(data).name, "follow_config": asdict(FollowConfig())}
-    described = {"reference": reference or model.card.name, "sha256": model.sha256}
+    described = _described(model, reference or model.card.name, chosen, allow_overlap)
     results = []
     for number, case in enumerate(chosen):
         tell = partial(_tell, progress, case.name, number, len(chosen))
@@ -149,6 +151,21 @@ def run_prompt_protocol(
     if output is not None:
         report.write(output)
     return report
+
+
+def _described(model: PromptModel, reference: str, cases: Sequence[Case], allow_overlap: bool) -> dict[str, Any]:
+    """What a report keeps of a model; refuses one that has seen the cases."""
+    described: dict[str, Any] = {"reference": reference, "sha256": model.sha256}
+    used = model.card.extra.get("training_cases")
+    if used is None:
+        return described
+    seen = sorted({case.name for case in cases} & set(map(str, used)))
+    if seen and not allow_overlap:
+        raise InputError(
+            f"The training of {reference} used {len(seen)} of the cases ({', '.join(seen[:3])}); evaluate the test "
+            "cases of its split (--split RUN/splits.json), or allow it with --allow-overlap, which the report will say."
+        )
+    return {**described, "overlap": f"its training used {len(seen) or 'none'} of the cases"}
 
 
 def _tell(progress: Progress | None, text: str, number: int, total: int, fraction: float) -> None:

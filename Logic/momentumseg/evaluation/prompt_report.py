@@ -79,7 +79,8 @@ class PromptReport(EvaluationReport):
 
     def to_markdown(self) -> str:
         model = self.folds[0].model if self.folds else {"reference": "no model", "sha256": ""}
-        words = f"Model `{model['reference']}` (sha256 {model['sha256'][:12]})"
+        overlap = f"; {model['overlap']}" if "overlap" in model else ""
+        words = f"Model `{model['reference']}` (sha256 {model['sha256'][:12]}{overlap})"
         return "\n\n".join([*self.tables(), words, f"`{self.command}`"]) + "\n"
 
     def _table(self, metric: str, methods: Sequence[str]) -> str:
