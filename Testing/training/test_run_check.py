@@ -13,7 +13,7 @@ from momentumseg.training.run import RunOptions
 from momentumseg.training.run_check import RunCheck, check_training
 from momentumseg.volumes.volume import Volume
 
-TINY = ("network.widths=[4, 8]", "network.units=1", "data.patch=[8, 16, 16]", "data.spacing=own")
+TINY = ("network.widths=[4, 8]", "network.units=2", "data.patch=[8, 16, 16]", "data.spacing=own")
 
 
 @pytest.fixture
@@ -44,8 +44,24 @@ def test_data_and_time_are_told_before_the_run(tmp_path: Path, a_data_folder: Pa
     assert found.seconds_per_iteration > 0
     assert found.estimated_seconds == pytest.approx(200 * found.seconds_per_iteration)
     assert found.to_mapping()["iterations"] == 200
+    assert found.fits and found.proposal is None and found.available_bytes > found.memory_bytes > 100_000
+    assert set(found.memory_by_mode) == {"autograd", "checkpoint", "reversible"}
     assert found.sentences()[0] == "4 cases of 3 patients, 3 labelled and 1 not: ball, box."
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["prepared"]
+
+
+def test_a_run_that_does_not_fit_gets_a_proposal_that_does(
+    tmp_path: Path, a_data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("training.batch=16", "data.patch=[8, 32, 32]")
+    needed = check(a_data_folder, tmp_path, *settings).memory_bytes
+    monkeypatch.setattr("momentumseg.training.run_check.available_bytes", lambda device: needed // 2)
+    found = check(a_data_folder, tmp_path, *settings)
+    assert not found.fits and found.seconds_per_iteration is None
+    assert found.proposal.settings and found.proposal.total <= needed // 2
+    assert any(found.proposal.sentence in line for line in found.sentences())
+    mended = check(a_data_folder, tmp_path, *settings, *found.proposal.settings)
+    assert mended.fits and mended.seconds_per_iteration > 0
 
 
 def test_what_forbids_a_run_is_a_problem_in_words(tmp_path: Path, a_data_folder: Path) -> None:

@@ -12,7 +12,11 @@ from typing import Any
 
 from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.datasets import Case, discover_cases, patient_of, select_cases
+from momentumseg.training.assembly import RunData
+from momentumseg.training.available_memory import available_bytes
 from momentumseg.training.data_settings import DataSettings
+from momentumseg.training.memory_estimate import estimate_for_recipe
+from momentumseg.training.memory_proposal import MemoryProposal, propose
 from momentumseg.training.run import RunOptions, assemble_run, prepare_run
 from momentumseg.training.settings import TrainingSettings
 from momentumseg.training.trainer import Trainer
@@ -21,14 +25,6 @@ _FEW_PATIENTS = 5
 _TIMED = 2  # iterations after the first, which sets up memory
 _LONGEST_TIMING = 30.0  # seconds
 _MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Changes of a recipe, ``"table.key=value"``, and what they do in a sentence."""
-
-    settings: tuple[str, ...]
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -43,9 +39,9 @@ class RunCheck:
         warnings: sentences that do not.
         memory_bytes: of the run as the recipe says; None when it could not be estimated.
         memory_by_mode: the same for each way to differentiate, where the network has several.
-        available_bytes: free on the device.
+        available_bytes: free on the device; None where the system does not tell.
         fits: whether the estimate is within that.
-        proposal: changes of the recipe that make it fit, ``"table.key=value"``, with a sentence.
+        proposal: changes of the recipe that make it fit, with a sentence; None if it fits.
         seconds_per_iteration: measured here; None when it was not.
     """
 
@@ -59,9 +55,9 @@ class RunCheck:
     warnings: tuple[str, ...] = ()
     memory_bytes: int | None = None
     memory_by_mode: Mapping[str, int] = field(default_factory=dict)
-    available_bytes: int = 0
+    available_bytes: int | None = None
     fits: bool = True
-    proposal: Proposal | None = None
+    proposal: MemoryProposal | None = None
     seconds_per_iteration: float | None = None
 
     @property
@@ -83,11 +79,11 @@ class RunCheck:
             *(f"Note: {sentence}" for sentence in self.warnings),
         ]
         if self.memory_bytes is not None:
-            lines.append(
-                f"About {self.memory_bytes / _MIB:.0f} MiB of memory, {self.available_bytes / _MIB:.0f} MiB are free."
-            )
+            free = "" if self.available_bytes is None else f", {self.available_bytes / _MIB:.0f} MiB are free"
+            lines.append(f"About {self.memory_bytes / _MIB:.0f} MiB of memory{free}.")
         if self.proposal is not None:
-            lines.append(f"{self.proposal.sentence} ({' '.join(self.proposal.settings)})")
+            settings = f" ({' '.join(self.proposal.settings)})" if self.proposal.settings else ""
+            lines.append(f"{self.proposal.sentence}{settings}")
         if self.estimated_seconds is not None:
             lines.append(f"About {self.estimated_seconds / 60:.0f} minutes for {self.iterations} iterations.")
         return lines
@@ -140,12 +136,31 @@ def _measured(found: RunCheck, recipe: Mapping[str, Any], options: RunOptions, t
     data = prepare_run(recipe, options)
     found = replace(found, labels=data.statistics.labels.names)
     assembly = assemble_run(recipe, data)
+    found = _with_memory(found, recipe, data)
     if not timed or not found.fits:
         return found
     trainer = Trainer(
         assembly.strategy, assembly.recipe, options.folder, lambda network, path, metrics: None, options.device
     )
     return replace(found, seconds_per_iteration=_seconds_per_iteration(trainer, options.cancelled))
+
+
+def _with_memory(found: RunCheck, recipe: Mapping[str, Any], data: RunData) -> RunCheck:
+    statistics, free = data.statistics, available_bytes(data.options.device)
+    estimate = estimate_for_recipe(recipe, statistics.in_channels, statistics.classes, data.options.devices)
+    if estimate is None:
+        return replace(found, available_bytes=free)
+    proposal = None
+    if free is not None and estimate.total > free:
+        proposal = propose(recipe, statistics.in_channels, statistics.classes, free, estimate)
+    return replace(
+        found,
+        memory_bytes=estimate.total,
+        memory_by_mode=dict(estimate.by_mode),
+        available_bytes=free,
+        fits=proposal is None,
+        proposal=proposal,
+    )
 
 
 def _seconds_per_iteration(trainer: Trainer, stopped: Callable[[], bool]) -> float:
