@@ -38,11 +38,30 @@ def test_a_drawn_slice_is_its_own_outline() -> None:
 
 
 def test_half_way_between_two_discs_is_the_disc_of_mean_radius() -> None:
-    prior = a_prior({0: a_disc(8), 4: a_disc(16)})
+    prior = a_prior({0: a_disc(8), 4: a_disc(16)}, bulge=0.0)
 
     area = (prior.logit(2) > 0).sum()
 
     assert area == pytest.approx(a_disc(12).sum(), rel=0.03)
+
+
+def test_between_the_middle_and_a_tip_of_a_ball_is_the_ball() -> None:
+    # a ball of 20 mm, drawn through its middle and 16 mm (8 slices) from there, where its radius is 12 mm
+    ball = a_prior({0: a_disc(20), 8: a_disc(12)}, bulge=1.0, elongation=1.0)
+    cone = a_prior({0: a_disc(20), 8: a_disc(12)}, bulge=0.0)
+
+    for s in (2, 4, 6):
+        radius = np.sqrt(20**2 - (2 * s) ** 2)
+        assert (ball.logit(s) > 0).sum() == pytest.approx(a_disc(radius).sum(), rel=0.03)
+        assert (cone.logit(s) > 0).sum() < 0.95 * (ball.logit(s) > 0).sum()
+
+
+def test_drawn_slices_are_their_own_outlines_whatever_the_bulge() -> None:
+    masks = {0: a_disc(20), 5: a_disc(4, (30, 34)), 6: a_disc(1)}
+    prior = a_prior(masks, bulge=1.0)
+
+    for s, mask in masks.items():
+        np.testing.assert_array_equal(prior.logit(s) > 0, mask > 0)
 
 
 def test_half_way_between_shifted_discs_lies_in_between() -> None:
@@ -101,10 +120,20 @@ def test_a_ragged_structure_is_trusted_less_far_away_and_ends_later() -> None:
 
 
 def test_outside_the_only_drawn_slice_the_prior_forbids_less_than_it_supports_inside() -> None:
-    alone, two = a_prior({5: a_disc(10)}, taper=0.0), a_prior({4: a_disc(10), 5: a_disc(10)}, taper=0.0)
+    alone = a_prior({5: a_disc(10)}, taper=0.0)
+    two = a_prior({0: a_disc(10), 5: a_disc(10)}, taper=0.0)  # they span the radius
 
     assert alone.logit(9)[32, 32] == pytest.approx(two.logit(9)[32, 32])  # inside nothing changes
     assert two.logit(9)[0, 0] < alone.logit(9)[0, 0] < 0
+
+
+def test_two_neighbouring_slices_tell_hardly_more_than_one() -> None:
+    outside = [
+        a_prior(dict.fromkeys(slices, a_disc(16)), taper=0.0).logit(9)[0, 0] for slices in ((5,), (4, 5), (1, 5))
+    ]
+
+    assert outside[2] < outside[1] < outside[0] < 0
+    assert outside[0] - outside[1] < outside[1] - outside[2]
 
 
 def test_far_from_every_drawn_slice_the_prior_is_firm_outside() -> None:

@@ -1,13 +1,14 @@
 """A shape prior from the slices that were drawn on the very volume that is segmented.
 
 Between two drawn slices a structure's outline is near the linear interpolation of their signed distances (Raya and
-Udupa, "Shape-based interpolation of multidimensional objects", IEEE TMI 1990); beyond the outermost ones it tapers.
+Udupa, "Shape-based interpolation of multidimensional objects", IEEE TMI 1990), bulged, as organs are round: from the
+middle to a tip it is not a cone. Beyond the outermost drawn slices it tapers.
 How far to trust that decreases with the distance to the nearest drawn slice, where the network's appearance takes over;
 it decreases sooner for ragged structures (white matter, bowel), whose outline changes from slice to slice.
 
-A single drawn slice does not tell whether it is the largest one or lies near an end. Outside its outline the prior is
-therefore less sure than inside, and beyond the outermost drawn slice it grows where the network sees more than there,
-and shrinks where it sees less.
+A single drawn slice does not tell whether it is the largest one or lies near an end, and neighbouring ones hardly
+more. Outside their outline the prior is therefore less sure than inside, and beyond the outermost drawn slice it grows
+where the network sees more than there, and shrinks where it sees less.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class ShapePriorConfig:
         taper: how fast a disc shrinks beyond the outermost drawn slice, mm a mm, if that slice is the largest one. What
             is ragged or long loses less of its smaller inner radius: it reaches through the slices as far as across.
         taper_gain: additional taper as the outermost slice becomes small against the largest: then the end is near.
-        growth_outside_alone: as ``growth``, outside the outline of the only drawn slice.
+        growth_outside_alone: as ``growth``, outside the outline of the only drawn slice; it falls to ``growth`` as the
+            drawn slices come to span the radius of the largest of them.
+        bulge: of the outline between drawn slices, as a part of an ellipsoid's through both.
+        elongation: of that ellipsoid through the slices.
         outside_cells: the additional uncertainty outside an outline stays below this, in feature cells: far from every
             drawn slice there is nothing, whatever a network sees there.
         evidence: mm that the outline moves outwards beyond the outermost drawn slice for each mm that the network's
@@ -52,6 +56,8 @@ class ShapePriorConfig:
     taper: float = 0.75
     taper_gain: float = 2.0
     growth_outside_alone: float = 0.6
+    bulge: float = 0.7
+    elongation: float = 4 / 3
     outside_cells: float = 4.0
     evidence: float = 1.5
     counter_evidence: float = 1.0
@@ -82,14 +88,14 @@ class ShapePrior:
         self._slices = sorted(masks)
         self._distances = [signed_distance(masks[s] > 0, (pixel_spacing, pixel_spacing)) for s in self._slices]
         self._radii = [max(float(distance.max()), pixel_spacing) for distance in self._distances]
-        self._fullness = [
-            min(1.0, radius / _equivalent_radius(masks[s] > 0, pixel_spacing))
-            for s, radius in zip(self._slices, self._radii, strict=True)
-        ]
+        self._disc_radii = [_disc_radius(masks[s] > 0, pixel_spacing) for s in self._slices]
+        self._fullness = [min(1.0, radius / disc) for radius, disc in zip(self._radii, self._disc_radii, strict=True)]
         self._slice_spacing = slice_spacing
         fullness = float(np.mean(self._fullness))
         self._growth = config.growth / fullness
-        self._growth_outside = config.growth_outside_alone / fullness if len(masks) == 1 else self._growth
+        span = (self._slices[-1] - self._slices[0]) * slice_spacing
+        alone = max(0.0, 1 - span / max(self._disc_radii))
+        self._growth_outside = (alone * config.growth_outside_alone + (1 - alone) * config.growth) / fullness
         self._largest_outside = config.outside_cells * cell / fullness
         self._sharpness = config.sharpness_cells * cell
         self._cell = cell
@@ -114,7 +120,17 @@ class ShapePrior:
         first, last = self._slices[after - 1], self._slices[after]
         share = (s - first) / (last - first)
         interpolated = (1 - share) * self._distances[after - 1] + share * self._distances[after]
-        return interpolated, min(s - first, last - s) * self._slice_spacing
+        return interpolated + np.float32(self._bulge(after, share)), min(s - first, last - s) * self._slice_spacing
+
+    def _bulge(self, after: int, share: float) -> float:
+        """mm by which an ellipsoid exceeds the cone through drawn slices ``after - 1`` and ``after``."""
+        first, last = self._disc_radii[after - 1], self._disc_radii[after]
+        fullness = min(self._fullness[after - 1], self._fullness[after])
+        height = (self._slices[after] - self._slices[after - 1]) * self._slice_spacing
+        height *= fullness / self._config.elongation  # the ellipsoid becomes a sphere
+        centre = (height**2 + last**2 - first**2) / (2 * height)
+        round_radius = np.sqrt(first**2 + centre**2 - (share * height - centre) ** 2)
+        return float(self._config.bulge * fullness * (round_radius - (1 - share) * first - share * last))
 
     def _beyond(self, outermost: int, s: int) -> tuple[np.ndarray, float]:
         away = abs(s - self._slices[outermost]) * self._slice_spacing
@@ -140,6 +156,6 @@ class ShapePrior:
         return float(np.sqrt(cells / np.pi)) * self._cell
 
 
-def _equivalent_radius(mask: np.ndarray, pixel_spacing: float) -> float:
+def _disc_radius(mask: np.ndarray, pixel_spacing: float) -> float:
     """Radius in mm of the disc of the same area."""
     return float(np.sqrt(mask.sum() / np.pi)) * pixel_spacing
