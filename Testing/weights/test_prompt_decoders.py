@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 
 from momentumseg.errors import WeightsError
 from momentumseg.networks.sam.box_decoder import BoxDecoder
-from momentumseg.networks.sam.sam import lite_medsam
+from momentumseg.networks.sam.sam import lite_medsam, sam_vit_b
+from momentumseg.weights import prompt_models
 from momentumseg.weights.cards import ModelCard
 from momentumseg.weights.catalogue import load_catalogue
 from momentumseg.weights.checksums import sha256_of
@@ -144,6 +146,25 @@ def test_encoder_of_ones_own_is_found_beside_it_or_in_the_store(
     assert load_prompt_model(path, store=store).card.name == "mine"
     (folder / "hospital.pth").rename(store.folder / "hospital.pth")
     assert load_prompt_model(path, store=store).card.name == "mine"
+
+
+def test_on_lvm_med_it_needs_no_file_of_sam_and_keeps_the_notice(
+    store: WeightsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"depth": 1, "global_blocks": (), "trained_size": 64}
+    monkeypatch.setattr(prompt_models, "sam_vit_b", functools.partial(sam_vit_b, **short))
+    encoder = sam_vit_b(64, absolute_positions=False, **short).image_encoder
+    torch.save(encoder.state_dict(), store.folder / "lvmmed_vit.pth")
+    torch.save(sam_vit_b(64, **short).state_dict(), tmp_path / "sam.pth")
+    model = small("lvm-med-vit", store, decoder=tmp_path / "sam.pth")
+    identity = EncoderIdentity("lvm-med-vit", model.recipe["encoder_sha256"], "lvm-med", 64)
+    card = ModelCard("tuned", licence="mine")
+    path = store.folder / "tuned.safetensors"
+    save_prompt_decoder(BoxDecoder(model.network), path, encoder=identity, recipe={}, card=card)
+    tuned = load_prompt_model("tuned", store=store, precision="single")
+    assert tuned.preprocessing.kind == "lvm-med" and "non-commercial" in tuned.notice
+    same = zip(model.network.state_dict().values(), tuned.network.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in same)
 
 
 def test_it_is_no_few_shot_model(tune: Callable[..., Path], store: WeightsStore) -> None:
