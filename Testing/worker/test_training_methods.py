@@ -168,7 +168,12 @@ def test_a_run_is_watched_finished_listed_and_saved(a_worker: Any, a_run_folder:
     partials = a_worker.of(job, "partial")
     assert [facts["iteration"] for facts, _ in partials] == [2, 4, 6]
     facts, pictures = partials[-1]
-    assert facts["iterations"] == 6 and facts["losses"]["loss"] > 0 and facts["case"].startswith("Fall ")
+    assert (
+        facts["iterations"] == 6
+        and facts["epoch"] == 3
+        and facts["losses"]["loss"] > 0
+        and facts["case"].startswith("Fall ")
+    )
     assert {"dice", "mean"} == set(facts["metrics"])
     assert pictures["image"].dtype == np.uint8 and pictures["image"].shape == pictures["predicted"].shape == (14, 12)
     assert set(np.unique(pictures["reference"])) <= {0, 1, 2}
@@ -194,6 +199,23 @@ def test_a_run_is_watched_finished_listed_and_saved(a_worker: Any, a_run_folder:
     failure = a_worker.fail("save_trained_model", {**saved, "run_folder": str(elsewhere)})
     assert "There is a model called kern-huelle already" in failure.sentence
     a_worker.call("delete_model", {"name": "kern-huelle"})
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_may_begin_otherwise(a_worker: Any, a_run_folder: Path) -> None:
+    a_worker.call("train", request(a_run_folder, iterations=2))
+    for name in ("checkpoint.pt", "best.pt", "log.jsonl", "model.safetensors"):
+        (a_run_folder / name).unlink()
+    a_worker.call("train", request(a_run_folder, iterations=3, epoch=3))
+    (run,) = runs_of(a_worker, a_run_folder.parent)
+    assert (run["iteration"], run["iterations"]) == (3, 3)
+
+
+def test_a_run_can_be_moved_with_its_cases(a_worker: Any, a_run_folder: Path) -> None:
+    pause_after(a_worker, request(a_run_folder, iterations=100_000))
+    moved = a_run_folder.with_name("moved")
+    a_run_folder.rename(moved)
+    assert a_worker.call("finish_training", {"run_folder": str(moved)})[0]["run_folder"] == str(moved)
+    assert (moved / "model.safetensors").is_file()
 
 
 def pause_after(worker: Any, parameters: dict[str, Any], partials: int = 1) -> list[int]:

@@ -8,13 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from momentumseg.recipes.reading import recipe_names
+from momentumseg.training.own_data import DATA_FOLDER, is_own_data
 from momentumseg.training.progress import TrainingProgress
 from momentumseg.training.run import RUN_FILE, RunOptions, TrainedModel, finish_run, read_description, run_training
 from momentumseg.training.run_check import check_training
 from momentumseg.training.run_list import best_score, read_log
+from momentumseg.training.settings import TrainingSettings
 from momentumseg.worker.devices import chosen_device
 from momentumseg.worker.registry import Call, Values
 
+_CHECKPOINT_FILE = "checkpoint.pt"
 _DICE = "dice_"
 _PREPARING = "Preparing the cases"
 
@@ -50,11 +54,13 @@ def trained(call: Call, folder: Path, recipe: Callable[[], Mapping[str, Any]]) -
     call.progress(0.0, _PREPARING)
     sentences: list[str] = []
     options = _options(call, folder, sentences)
-    if (folder / RUN_FILE).is_file():
+    if _goes_on(call, folder):
         described = read_description(folder)
         table, options = described["recipe"], _continued(options, described)
     else:
         table = recipe()
+    epoch = TrainingSettings.of(table).epoch
+    options = replace(options, on_progress=_Reporter(call, epoch))
     return {**_result(folder, run_training(table, options)), "warnings": sentences}
 
 
@@ -63,6 +69,17 @@ def finished(call: Call, folder: Path) -> Values:
     call.progress(0.0, _PREPARING)
     described = read_description(folder)
     return _result(folder, finish_run(described["recipe"], _continued(_options(call, folder), described)))
+
+
+def _goes_on(call: Call, folder: Path) -> bool:
+    """Whether the request is to continue the folder's run.
+
+    A run that failed before its first checkpoint may begin again with another recipe, unless the request has none: then
+    it comes from a list of runs.
+    """
+    if not (folder / RUN_FILE).is_file():
+        return False
+    return (folder / _CHECKPOINT_FILE).is_file() or call.text("recipe") not in recipe_names()
 
 
 def _options(call: Call, folder: Path, sentences: list[str] | None = None) -> RunOptions:
@@ -75,14 +92,14 @@ def _options(call: Call, folder: Path, sentences: list[str] | None = None) -> Ru
         device=chosen_device(call.text("device", "auto")),
         on_prepared=lambda done, total: call.progress(done / max(total, 1), _PREPARING),
         on_said=said.append,
-        on_progress=_Reporter(call),
         cancelled=call.is_cancelled,
     )
 
 
 def _continued(options: RunOptions, described: Mapping[str, Any]) -> RunOptions:
-    """Options of a run that exists: its own data and title."""
-    return replace(options, data=described["data"], title=described["title"])
+    """Options of a run that exists: its own data and title. Cases that were sent move with the run's folder."""
+    data, sent = described["data"], options.folder / DATA_FOLDER
+    return replace(options, data=sent if not data.is_dir() and is_own_data(sent) else data, title=described["title"])
 
 
 def _result(folder: Path, trained: TrainedModel) -> Values:
@@ -94,13 +111,15 @@ def _result(folder: Path, trained: TrainedModel) -> Values:
 class _Reporter:
     """Tells the client how training goes."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, epoch: int) -> None:
         self._call = call
+        self._epoch = epoch
 
     def __call__(self, now: TrainingProgress) -> None:
         values: Values = {
             "iteration": now.iteration,
             "iterations": now.iterations,
+            "epoch": now.iteration // self._epoch,
             "losses": dict(now.losses),
             "seconds": now.seconds,
             "remaining_seconds": now.remaining_seconds,
