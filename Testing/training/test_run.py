@@ -186,3 +186,12 @@ def test_fine_tuning_begins_where_the_model_ends(tmp_path: Path, a_data_folder: 
     one, other = (load_segmentation_model(path).network.state_dict() for path in (first.path, tuned.path))
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, atol=2e-3, rtol=1e-3)  # stored in half precision
+
+
+def test_a_model_that_began_as_another_keeps_its_notice(tmp_path: Path, a_data_folder: Path) -> None:
+    notice = "Not for commercial use."
+    recipe = recipe_with()
+    first = run_training({**recipe, "card": {"extra": {"notice": notice}}}, options_for(tmp_path, a_data_folder))
+    options = RunOptions(folder=tmp_path / "tuned", data=a_data_folder, init=first.path)
+    tuned = run_training(recipe, options)
+    assert load_segmentation_model(tuned.path).card.extra["notice"] == notice

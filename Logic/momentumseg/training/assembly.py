@@ -26,6 +26,7 @@ from momentumseg.training.trainer import ModelWriter
 from momentumseg.training.validation import SlidingWindowValidator, metrics_of
 from momentumseg.transforms.data_statistics import DataStatistics
 from momentumseg.transforms.patch_augmentation import PatchAugmentation
+from momentumseg.weights.pretrained_starts import load_start, notice_of
 from momentumseg.weights.segmentation_models import save_segmentation_model
 
 if TYPE_CHECKING:
@@ -100,10 +101,6 @@ def assemble_segmentation(recipe: Mapping[str, Any], data: RunData) -> Assembly:
         save_segmentation_model(network, path, recipe=recipe, card=card, statistics=data.statistics.to_mapping())
 
     def begin(init: str | Path | None) -> list[str]:
-        if init is None and not recipe.get("weights"):
-            return []
-        from momentumseg.weights.pretrained_starts import load_start
-
         return load_start(network, recipe.get("weights", {}), init, data.options.store)
 
     return Assembly(recipe, strategy, _validator(recipe, data), write_model, begin)
@@ -143,6 +140,9 @@ def card_of(recipe: Mapping[str, Any], data: RunData, metrics: Mapping[str, floa
         "iterations": settings.iterations,
         "seed": settings.seed,
     }
+    notice = notice_of(recipe.get("weights", {}), data.options.init, data.options.store)
+    if notice:
+        extra["notice"] = notice
     return {**known, **table, "extra": {**extra, **table.get("extra", {})}}
 
 

@@ -145,6 +145,23 @@ def load_model_start(
     return report, [*sentences, *([str(notice)] if notice else [])]
 
 
+def notice_of(table: Mapping[str, Any], init: str | Path | None = None, store: WeightsStore | None = None) -> str:
+    """What the card of a model that began so must say, such as that it is not for commercial use; mostly nothing.
+
+    Args:
+        table, init, store: see :func:`load_start`; files need not be there any more.
+    """
+    if init is not None:
+        try:
+            card = table_of(read_description(weights_path(init, store), AUTOMATIC), "card", Path(init))
+        except WeightsError:
+            return ""
+        return str(card.get("extra", {}).get("notice", ""))
+    reference = str(table.get("encoder", ""))
+    entry = (store or WeightsStore()).catalogue.get(reference)
+    return " ".join(_notice(Path(entry.file if entry is not None else reference), store)) if reference else ""
+
+
 def _notice(path: Path, store: WeightsStore | None) -> list[str]:
     """What must be shown before a file of the catalogue is used, whatever folder it lies in."""
     entries: Mapping[str, CatalogueEntry] = (store or WeightsStore()).catalogue
