@@ -134,7 +134,7 @@ class _Windows:
 
     def __post_init__(self) -> None:
         self.batch = self.batch or max(1, _VOXELS_AT_ONCE // math.prod(self.sides))
-        self._flips = _flips(len(self.sides)) if self.mirror else [()]
+        self._flips = _flips(len(self.sides)) if self.mirror else []
         self._done = self._total = 0
 
     def of_volume(self, image: np.ndarray) -> Iterator[Layer]:
@@ -154,10 +154,10 @@ class _Windows:
         summed, weights = torch.zeros(shape), torch.zeros(depth, 1, 1)
         for start, following in zip(starts, [*starts[1:], starts[-1] + depth], strict=True):
             slab = _padded(image, (start - before, start - before + depth), in_plane, fill)
-            summed += self._stitched(slab[None], in_plane)[0] * along
+            self._add_windows(summed, slab, in_plane, along)
             weights += along
             step = following - start
-            ready = (summed[:, :step] / weights[:step]).numpy()
+            ready = summed[:, :step].div_(weights[:step]).numpy()
             first, last = max(start - before, 0), min(following - before, length)
             if last > first:
                 yield Layer(first, ready[:, first - start + before : last - start + before])
@@ -177,6 +177,13 @@ class _Windows:
     def _windows_of(self, shape: Sequence[int], sides: Sequence[int]) -> int:
         padded = [max(size, side) for size, side in zip(shape, sides, strict=True)]
         return math.prod(len(_starts(size, side, self.overlap)) for size, side in zip(padded, sides, strict=True))
+
+    @torch.inference_mode()
+    def _add_windows(self, summed: Tensor, slab: Tensor, padding: Sequence[tuple[int, int]], along: Tensor) -> None:
+        """Add what is found in a slab ``(C, d, h, w)``; in place, because a layer of many classes is large."""
+        found = self._stitched(slab[None], padding)[0]
+        found *= along
+        summed += found
 
     @torch.inference_mode()
     def _stitched(self, images: Tensor, padding: Sequence[tuple[int, int]]) -> Tensor:
@@ -203,14 +210,14 @@ class _Windows:
         """Softmax of the logits, averaged over mirrored versions where that was asked for."""
         if self.cancelled is not None and self.cancelled():
             raise Cancelled("Cancelled; nothing was changed.")
-        found = [
-            torch.softmax(self.network(windows.flip(axes)).float(), dim=1).flip(axes)  # to itself without axes
-            for axes in self._flips
-        ]
+        total = torch.softmax(self.network(windows).float(), dim=1)
+        for axes in self._flips:
+            total += torch.softmax(self.network(windows.flip(axes)).float(), dim=1).flip(axes)
+        total /= len(self._flips) + 1
         self._done += len(windows)
         if self.progress is not None:
             self.progress(self._done, self._total)
-        return sum(found[1:], found[0]) / len(found)
+        return total
 
 
 def _checked_patch(
@@ -235,9 +242,9 @@ def _checked_patch(
 
 
 def _flips(dimensions: int) -> list[tuple[int, ...]]:
-    """All sets of spatial axes of ``(B, C, *S)``."""
+    """All sets of spatial axes of ``(B, C, *S)`` but the empty one."""
     axes = range(2, 2 + dimensions)
-    return list(chain.from_iterable(combinations(axes, count) for count in range(dimensions + 1)))
+    return list(chain.from_iterable(combinations(axes, count) for count in range(1, dimensions + 1)))
 
 
 def _starts(size: int, side: int, overlap: float) -> list[int]:
@@ -262,7 +269,7 @@ def _padding(shape: Sequence[int], sides: Sequence[int]) -> list[tuple[int, int]
 
 def _smallest(image: np.ndarray) -> np.ndarray:
     """Minimum of each channel of ``(C, D, H, W)``."""
-    return np.asarray(image.reshape(len(image), -1).min(axis=1), dtype=np.float32)
+    return np.asarray(image.min(axis=(1, 2, 3)), dtype=np.float32)
 
 
 def _padded(image: np.ndarray, rows: tuple[int, int], in_plane: Sequence[tuple[int, int]], fill: np.ndarray) -> Tensor:
