@@ -20,7 +20,9 @@ from momentumseg.evaluation.prompt_report import (
     FOLLOWED_ENDS_KNOWN,
     FOLLOWED_FROM_THREE,
     SINGLE_CLICK_BEST,
+    PromptReport,
 )
+from momentumseg.evaluation.report import FoldResult
 from momentumseg.evaluation.simulated_prompts import click_until, next_click
 from momentumseg.sessions.prompt_objects import PointPrompt
 
@@ -131,3 +133,13 @@ def test_a_decoder_is_not_evaluated_on_what_it_was_fine_tuned_on(a_data_folder: 
     assert "its training used 1 of the cases" in report.to_markdown()
     report = run_prompt_protocol(a_data_folder, model, options, cases=["case_1"])
     assert "its training used none of the cases" in report.to_markdown()
+
+
+def test_scans_of_one_patient_count_as_one() -> None:
+    rows = [("p1_frame01", 0.8), ("p1_frame12", 0.6), ("p2_frame01", 0.9)]
+    scores = [{"case": case, "label": 1, "method": BOX, "slice": 0, "dice": dice} for case, dice in rows]
+    fold = FoldResult(0, ["p1_frame01"], {"reference": "m", "sha256": "0"}, scores, 1.0)
+    report = PromptReport({"tolerance_mm": None}, {1: "organ"}, [fold], "command")
+    found = report.of_patients("dice", BOX)
+    assert (found.mean, found.count) == (pytest.approx(0.8), 2)
+    assert "2 patients (3 scans)" in report.to_markdown()

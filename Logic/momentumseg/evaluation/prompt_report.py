@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from momentumseg.evaluation.metrics import MeanAndDeviation
 from momentumseg.evaluation.report import EvaluationReport, described, markdown_table
+from momentumseg.io.datasets import patient_of
 
 BOX = "box"
 CLICKS = "clicks:"
@@ -37,11 +38,14 @@ class PromptReport(EvaluationReport):
         return MeanAndDeviation.of(row[metric] for row in self._rows(metric, method, label))
 
     def of_patients(self, metric: str, method: str, label: int | None = None) -> MeanAndDeviation:
-        """Mean ± sd over patients of the mean over a patient's slices (or over its labels, of volumes)."""
-        by_case: dict[str, list[float]] = {}
+        """Mean ± sd over patients of the mean over a patient's slices (or over its labels, of volumes).
+
+        Scans of one patient count as one, see :func:`momentumseg.io.datasets.patient_of`.
+        """
+        by_patient: dict[str, list[float]] = {}
         for row in self._rows(metric, method, label):
-            by_case.setdefault(row["case"], []).append(row[metric])
-        return MeanAndDeviation.of(sum(values) / len(values) for values in by_case.values())
+            by_patient.setdefault(patient_of(row["case"]), []).append(row[metric])
+        return MeanAndDeviation.of(sum(values) / len(values) for values in by_patient.values())
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -64,8 +68,10 @@ class PromptReport(EvaluationReport):
 
     def tables(self) -> list[str]:
         tolerance = self.settings["tolerance_mm"]
-        cases = len({row["case"] for row in self.scores})
-        paragraphs = [f"Prompts from the reference labels; {cases} patients, mean ± sd over patients"]
+        cases = {row["case"] for row in self.scores}
+        patients = {patient_of(case) for case in cases}
+        scans = f" ({len(cases)} scans)" if len(cases) > len(patients) else ""
+        paragraphs = [f"Prompts from the reference labels; {len(patients)} patients{scans}, mean ± sd over patients"]
         single = [method for method in self.methods if method not in _THROUGH]
         through = [method for method in self.methods if method in _THROUGH]
         metrics = {"dice": "Dice"}
