@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from momentumseg.errors import Cancelled, GeometryError, InputError
+from momentumseg.errors import Cancelled, GeometryError, InputError, OutputError
 from momentumseg.io.datasets import discover_cases
 from momentumseg.io.read import read_labelmap, read_volume
 from momentumseg.io.write import write_volume
 from momentumseg.training.data_settings import DataSettings
+from momentumseg.training.patches import PatchSampler
 from momentumseg.training.prepared_case import DataStatistics, PreparedCase, positions_of, prepare_cases
 from momentumseg.training.splits import Split, split_cases
 from momentumseg.volumes.volume import Volume
@@ -266,6 +268,40 @@ def test_a_cache_that_vanishes_during_the_run(prepare: Callable[..., Prepared], 
     with pytest.raises(InputError, match=r"cannot be read any more.*it continues from its last checkpoint\.") as caught:
         prepared["case0"].image  # noqa: B018
     assert "case0" in str(caught.value)
+
+
+def test_a_cache_that_cannot_be_written(a_folder: Path, tmp_path: Path, prepare: Callable[..., Prepared]) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match=r"The folder .*cache cannot be created"):
+        prepare()
+
+
+def test_a_full_disk_ends_in_words_and_leaves_no_entry_that_looks_whole(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("momentumseg.training.prepared_case.np.lib.format.write_array_header_1_0", full)
+        with pytest.raises(OutputError, match="the disk is full; free some space"):
+            prepare()
+    assert not list((tmp_path / "cache").glob("*/case.json"))
+    assert len(prepare()[0]) == 5
+
+
+def test_real_brains_become_patches_with_structures_in_them(shared_data: Path, tmp_path: Path) -> None:
+    data = shared_data / "hippocampus"
+    cases = discover_cases(data)[:4]
+    settings = DataSettings(patch=(32, 32, 32), validation=1, foreground=1.0)
+    split = split_cases(cases, settings, data)
+    prepared, statistics = prepare_cases(cases, split, settings, data_folder=data, cache_folder=tmp_path)
+    assert statistics.spacing == (1.0, 1.0, 1.0) and statistics.classes == 3
+    sampler = PatchSampler([case for case in prepared if case.name in split.train], settings)
+    for index in range(12):
+        image, labels = sampler.labelled(index)
+        assert image.shape == (1, 32, 32, 32) and np.isfinite(image).all()
+        assert set(np.unique(labels)) <= {0, 1, 2} and (labels > 0).mean() > 0.01
 
 
 # Positions

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from momentumseg.errors import Cancelled, InputError
-from momentumseg.io.datasets import Case, discover_cases, patient_of, select_cases
+from momentumseg.io.datasets import Case, discover_cases, patients_of, select_cases
 from momentumseg.training.assembly import RunData
 from momentumseg.training.available_memory import available_bytes
 from momentumseg.training.data_settings import DataSettings
@@ -104,7 +104,7 @@ def check_training(recipe: Mapping[str, Any], options: RunOptions, timed: bool =
     try:
         table = DataSettings.of(recipe)
         cases = select_cases(discover_cases(options.data), list(options.cases) if options.cases else None)
-        found = _counted(found, cases, table)
+        found = _counted(found, cases, table, options.data)
         with tempfile.TemporaryDirectory(prefix="momentumseg-check-") as folder:
             cache = options.cache_folder or options.folder / "prepared"
             apart = replace(options, folder=Path(folder), cache_folder=cache)
@@ -113,10 +113,10 @@ def check_training(recipe: Mapping[str, Any], options: RunOptions, timed: bool =
         return replace(found, problems=(*found.problems, str(error)))
 
 
-def _counted(found: RunCheck, cases: list[Case], table: DataSettings) -> RunCheck:
+def _counted(found: RunCheck, cases: list[Case], table: DataSettings, folder: Path) -> RunCheck:
     labelled = [case for case in cases if case.label is not None]
-    with_labels = {patient_of(case.name, table.patient) for case in labelled}
-    patients = {patient_of(case.name, table.patient) for case in cases}
+    patients = patients_of(cases, folder, table.patient)
+    with_labels = {patients[case.name] for case in labelled}
     warnings = []
     if labelled and len(with_labels) < _FEW_PATIENTS:
         warnings.append(
@@ -127,7 +127,7 @@ def _counted(found: RunCheck, cases: list[Case], table: DataSettings) -> RunChec
         cases=len(cases),
         labelled=len(labelled),
         unlabelled=len(cases) - len(labelled),
-        patients=len(patients),
+        patients=len(set(patients.values())),
         warnings=tuple(warnings),
     )
 
