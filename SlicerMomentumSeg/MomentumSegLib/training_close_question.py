@@ -44,7 +44,6 @@ class CloseQuestion:
         """Ask no more."""
         if self._filter is not None:
             self._window.removeEventFilter(self._filter)
-            self._filter.deleteLater()
             self._filter = self._window = None
 
     def _may_close(self) -> bool:

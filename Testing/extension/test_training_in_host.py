@@ -486,3 +486,21 @@ def test_module_that_goes_ends_its_worker_and_asks_no_more(
     assert module.client.state == "stopped"
     assert module.host.window.close() is True
     module.host.window.show()
+
+
+def test_reload_ends_the_worker_and_the_new_panel_works(
+    a_scene_with_cases: TrainingModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    module, old = a_scene_with_cases, a_scene_with_cases.panel
+    module.start()
+    module.widget.onReload()
+    module.widget = slicer.modules.MomentumSegTrainingWidget
+    assert module.client.state == "stopped"
+    assert module.panel is not old and module.panel.controller.phase.value == "idle"
+    module.panel.refresh()
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda *args, **options: asked.append(1))
+    assert module.host.window.close() is True and not asked
+    module.host.window.show()
