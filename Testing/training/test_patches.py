@@ -85,6 +85,13 @@ def test_every_place_can_be_drawn() -> None:
     assert len(starts) == 2 * 3 * 4
 
 
+def test_every_place_can_be_drawn_where_more_than_the_patch_is_read_around_it() -> None:
+    augmentation = PatchAugmentation(3, rotation=30.0, shape_probability=0.0)
+    sampler = PatchSampler([a_case(shape=(6, 7, 8))], settings((5, 5, 5), foreground=0.0), augmentation, seed=0)
+    starts = {float(sampler.labelled(index)[0].flat[0]) for index in range(400)}
+    assert len(starts) == 2 * 3 * 4, "what is read is larger than the volume, but the patch is not"
+
+
 def test_every_case_is_drawn_before_one_is_drawn_again() -> None:
     cases = [
         PreparedCase.of_arrays(str(n), np.full((1, 4, 4, 4), n, np.float32), np.ones((4, 4, 4), np.uint8))

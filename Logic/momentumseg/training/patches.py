@@ -53,6 +53,7 @@ class PatchSampler:
         # what is read is larger than the patch where it is going to be turned and shrunk
         read = self._augmentation.source_sides(settings.patch)
         self._sides = np.array((1, *read) if self._is_slice else read)
+        self._inner = np.array((1, *settings.patch) if self._is_slice else settings.patch)
         self._seed = seed
         self._order = lru_cache(maxsize=_ORDERS_KEPT)(self._drawn_order)
 
@@ -71,7 +72,8 @@ class PatchSampler:
     def _patch(self, cases: Sequence[PreparedCase], index: int, stream: int) -> tuple[np.ndarray, np.ndarray | None]:
         rng = np.random.default_rng((self._seed, stream, index))
         case = cases[self._order(stream, len(cases), index // len(cases))[index % len(cases)]]
-        start = self._start(case, rng, around_structure=stream == _LABELLED)
+        # the patch is placed, not what is read around it: else it would always be in the middle of a small volume
+        start = self._start(case, rng, around_structure=stream == _LABELLED) - (self._sides - self._inner) // 2
         image = _cut(case.image, start, self._sides, case.lowest).astype(np.float32, copy=False)
         stored = case.labels if stream == _LABELLED else None
         labels = None if stored is None else _cut(stored[None], start, self._sides, (0,))[0]
@@ -85,13 +87,13 @@ class PatchSampler:
 
     def _start(self, case: PreparedCase, rng: np.random.Generator, around_structure: bool) -> np.ndarray:
         """First voxel of a patch; negative along axes where the patch is larger than the volume."""
-        room = np.array(case.shape) - self._sides
+        room = np.array(case.shape) - self._inner
         anywhere = rng.integers(0, np.maximum(room, 0) + 1)
         present = [voxels for voxels in case.positions if len(voxels)]
         if around_structure and present and rng.random() < self._foreground:
             voxels = present[int(rng.integers(len(present)))]
             middle = np.unravel_index(int(voxels[int(rng.integers(len(voxels)))]), case.shape)
-            anywhere = np.clip(np.array(middle) - self._sides // 2, 0, np.maximum(room, 0))
+            anywhere = np.clip(np.array(middle) - self._inner // 2, 0, np.maximum(room, 0))
         return np.where(room < 0, -((-room) // 2), anywhere)
 
 
