@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,6 +194,20 @@ def test_a_folder_that_cannot_be_made_is_said_in_words(a_tiny_sam: SamNetwork, t
     slices = PromptedSlices([a_case(1)], PREPROCESSING, store)
     with pytest.raises(OutputError, match="choose another"):
         slices.encode(slices.structures)
+
+
+def test_a_full_disk_is_said_in_words(
+    some_slices: PromptedSlices, a_store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="the disk is full"):
+        patch.setattr(Path, "write_bytes", full)
+        some_slices.encode(some_slices.structures)
+    assert not list(a_store._folder.rglob("*.npy"))
+    some_slices.encode(some_slices.structures)
+    assert len(list(a_store._folder.rglob("*.npy"))) == 8
 
 
 def train(strategy: PromptDecoder, folder: Path, cancelled: Callable[[], bool] | None = None) -> Trainer:

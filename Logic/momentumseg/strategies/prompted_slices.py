@@ -9,6 +9,7 @@ upright picture, and what is trained on is, number by number, what a session sho
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ import torch
 from torch import Tensor
 
 from momentumseg.errors import Cancelled, InputError
-from momentumseg.io.atomic import atomic_path, output_error
+from momentumseg.io.atomic import atomic_path
+from momentumseg.io.checks import create_folder
 from momentumseg.transforms.prompt_preprocessing import PromptPreprocessing, SliceTransform
 from momentumseg.transforms.prompt_slices import PromptSlices
 from momentumseg.volumes.identity import identity_of
@@ -99,9 +101,11 @@ class EmbeddingStore:
             features = self._network.encode(image).float().clamp_(-_LARGEST_HALF, _LARGEST_HALF)
         embedding = features[0].to("cpu", torch.float16).contiguous().numpy()
         path = self._path(case_id, slice_index)
-        _create_folder(path.parent)
+        content = io.BytesIO()
+        np.save(content, embedding)
+        create_folder(path.parent)
         with atomic_path(path) as temporary:
-            np.save(temporary, embedding)
+            temporary.write_bytes(content.getvalue())  # whose errors say that a disk is full; numpy's own do not
         self.encoded += 1
         return embedding
 
@@ -235,13 +239,6 @@ def grown_box(box: np.ndarray, outward: np.ndarray, size: int) -> np.ndarray:
     signs = np.array((-1.0, -1.0, 1.0, 1.0))
     grown: np.ndarray = np.clip(box + signs * moved, 0.0, size - 1.0)
     return grown
-
-
-def _create_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, f"the folder cannot be created ({error.strerror}); choose another one") from error
 
 
 def _structures_of(number: int, case: LabelledCase) -> Iterator[PromptedStructure]:
