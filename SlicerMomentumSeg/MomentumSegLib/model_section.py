@@ -79,6 +79,11 @@ class ModelSection:
         """Whether the models are known or asked for, or this worker could not tell them."""
         if self._is_known or self._failed_generation == self._client.generation:
             return True
+        return self.is_listing
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether the worker is being asked for its models."""
         return self._listing is not None and self._listing.is_active
 
     @property
@@ -127,7 +132,7 @@ class ModelSection:
 
     def refresh(self) -> None:
         """Ask the worker for its models (starts the worker). Those that are shown stay until it answers."""
-        if self._listing is not None and self._listing.is_active:
+        if self.is_listing:
             return
         self._listing = _ASKED
         self._listing = self._client.request(

@@ -248,6 +248,8 @@ class Panel:
         self._show_region(slices)
         request = self._request()
         self._drawing.show(request, slices)
+        wanted = None if self.controller.phase.is_busy else request
+        self._ahead.prepare(method.name, wanted, self._drawing.slice_on_screen())
         self._method.show_widgets(method, drawn_slices=self._drawing.row_count)
         self._show_automatic()
         if parameters.showUncertainty:
@@ -258,8 +260,6 @@ class Panel:
         self._iterates.show(request, slices)
         self._show_prompts(request)
         self._show_run()
-        wanted = None if self.controller.phase.is_busy else request
-        self._ahead.prepare(method.name, wanted, self._drawing.slice_on_screen())
 
     def _show_prompts(self, request: RunRequest | None) -> None:
         """Show what belongs to the chosen method, in place of what belongs to another one."""
@@ -304,7 +304,7 @@ class Panel:
 
     def _show_automatic(self) -> None:
         is_chosen, is_busy = self._chosen_method.name == AUTOMATIC, self.controller.phase.is_busy
-        text = self._model.description or _("The models are listed as soon as the worker runs.")
+        text = self._model.description or self._problem() or _("The models are listed when the worker is installed.")
         self._automatic.show(is_chosen, description=text, is_busy=is_busy)
 
     def _show_frames(self, volume: Any) -> None:
@@ -334,6 +334,8 @@ class Panel:
         except UserError as error:
             return str(error)
         problem = self._model.problem()
+        if self._model.is_listing and not self._model_name():
+            problem = _("Looking for automatic models ...")
         if problem or self._chosen_method.name != FEW_SHOT:
             return problem
         return self._drawing.problem(self._request())
@@ -373,7 +375,7 @@ class Panel:
         shared_client()
         if not request.model:  # the worker could not be asked before, without its packages
             self._model.refresh()
-            self.said(_("Looking for automatic models ..."))
+            self.refresh()
             return
         self._ahead.stop()
         try:
