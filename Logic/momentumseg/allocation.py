@@ -12,6 +12,7 @@ import sys
 
 _TRIM_THRESHOLD, _MAPPING_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 _LARGEST_KEPT = 1 << 30
+_SMALLEST_RETURNED, _SMALL_REST = 1 << 18, 1 << 23
 _NEVER = 2**31 - 1
 
 
@@ -21,6 +22,20 @@ def keep_large_blocks() -> bool:
     if library is None:
         return False
     return bool(library.mallopt(_MAPPING_THRESHOLD, _LARGEST_KEPT) and library.mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def return_large_blocks() -> bool:
+    """Let freed memory go back to the system at once; False where the C library has no such setting.
+
+    Kept blocks do not fit the next request exactly: what trains with them can need several times the memory of its
+    tensors.
+    """
+    library = _glibc()
+    if library is None:
+        return False
+    return bool(
+        library.mallopt(_MAPPING_THRESHOLD, _SMALLEST_RETURNED) and library.mallopt(_TRIM_THRESHOLD, _SMALL_REST)
+    )
 
 
 def release_kept_blocks() -> bool:

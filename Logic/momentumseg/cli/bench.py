@@ -187,6 +187,33 @@ def momentum(
     _finish(report, [], output, streams)
 
 
+@app.command("memory")
+def memory(
+    context: typer.Context,
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="WORDS", help="Cases whose name has these words; may be repeated."),
+    ] = None,
+    threads: ThreadsOption = None,
+    output: OutputOption = None,
+) -> None:
+    """The memory estimate before a training run beside what a process of its own then needs."""
+    streams = output_of(context)
+    _check(output)
+    _set_threads(threads)
+    from momentumseg.errors import InputError
+    from momentumseg.evaluation.benchmark_processes import training_peak
+    from momentumseg.evaluation.memory_benchmark import CASES, bench_memory
+
+    cases = [known for known in CASES if not case or any(words in known.name for words in case)]
+    if not cases:
+        raise InputError(f"No case is named {case}; choose among: {'; '.join(known.name for known in CASES)}.")
+    with streams.progress() as step:
+        advance = step("Training")
+        report = bench_memory(cases, training_peak, lambda name, part: advance(round(100 * part), 100))
+    _finish(report, [], output, streams)
+
+
 @app.command("worker")
 def worker(
     context: typer.Context,

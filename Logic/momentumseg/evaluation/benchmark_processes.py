@@ -70,6 +70,12 @@ def momentum_peak(case: Mapping[str, Any]) -> int | None:
     return peak
 
 
+def training_peak(recipe: Mapping[str, Any]) -> int | None:
+    """Additional peak memory of a process that trains as a recipe says, for two steps."""
+    peak: int | None = ask({"task": "training memory", "recipe": dict(recipe)})["peak"]
+    return peak
+
+
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a child process to a question.
 
@@ -97,6 +103,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
         from momentumseg.evaluation.momentum_benchmark import momentum_peak_bytes
 
         return {"peak": momentum_peak_bytes(question["way"], question["count"], question["sizes"])}
+    if question["task"] == "training memory":
+        from momentumseg.evaluation.memory_benchmark import training_peak_bytes
+
+        return {"peak": training_peak_bytes(question["recipe"])}
     if question["task"] == "prompt memory":
         from momentumseg.evaluation.prompt_benchmark import prompt_peak_bytes
 

@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from momentumseg.allocation import keep_large_blocks
 from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.atomic import atomic_path
 from momentumseg.io.checks import check_writable_output, create_folder
@@ -34,6 +33,7 @@ from momentumseg.training.checkpoint import (
     save_state,
 )
 from momentumseg.training.devices import Engine, open_engine
+from momentumseg.training.large_blocks import LargeBlocks
 from momentumseg.training.loss_means import LossMeans
 from momentumseg.training.prefetch import Prefetcher
 from momentumseg.training.progress import TrainingProgress, ValidationReport, Validator
@@ -80,7 +80,7 @@ class Trainer:
         statistics: Mapping[str, Any] | None = None,
     ) -> None:
         self.settings = TrainingSettings.of(recipe)
-        keep_large_blocks()
+        self._blocks = LargeBlocks(device)
         self.strategy = strategy
         self.recipe = dict(recipe)
         self.folder = folder
@@ -174,6 +174,7 @@ class Trainer:
                     self._stop()
                 self.strategy.train()
                 self._means.add(self._step(step, optimizer, batches))
+                self._blocks.after_step()
                 self.iteration += 1
         return self.finish()
 
