@@ -101,6 +101,10 @@ class MomentumSegTrainingLogic(ScriptedLoadableModuleLogic):
 
         return TrainingParameters(super().getParameterNode())
 
+    def getCasesNode(self):
+        """Return the node that keeps the parameters; the chosen cases are kept in it as node references."""
+        return super().getParameterNode()
+
 
 class MomentumSegTrainingTest(ScriptedLoadableModuleTest):
     """Self test for the Reload and Test button; the full tests are in the repository's Testing folder."""

@@ -30,6 +30,7 @@ class TrainingChoices:
         self.ui = ui
         self._on_changed = on_changed
         self.parameters: Any = None
+        self._node: Any = None
         self.recipe = RecipeSection(ui, on_chosen=self._set("recipe"))
         self._device = DeviceSection(ui, on_chosen=self._set("device"))
         self._table = CasesTable(ui.casesTable, on_changed=self._keep_cases)
@@ -42,9 +43,9 @@ class TrainingChoices:
             edit.connect("editingFinished()", lambda edit=edit, name=name: self._set(name)(edit.text.strip()))
         ui.iterationsSpinBox.connect("valueChanged(int)", self._set("iterations"))
 
-    def connect(self, parameters: Any) -> None:
-        """Show and change these parameters from now on; None: no ones."""
-        self.parameters = parameters
+    def connect(self, parameters: Any, node: Any) -> None:
+        """Show and change these parameters, and the cases of their node, from now on; None: no ones."""
+        self.parameters, self._node = parameters, node
 
     def show(self, *, editable: bool) -> None:
         """Show the choices; they cannot be changed while they are used."""
@@ -98,13 +99,13 @@ class TrainingChoices:
 
     def cases(self) -> tuple[SceneCase, ...]:
         """The cases of the scene: as the user made them, else as they are guessed."""
-        if self.parameters is None:
+        if self._node is None:
             return ()
-        return with_new_scans(slicer.mrmlScene, read_cases(self.parameters.parameterNode))
+        return with_new_scans(slicer.mrmlScene, read_cases(self._node))
 
     def keep_cases(self, cases: Sequence[SceneCase]) -> None:
         """From now on these are no guesses but the user's choice."""
-        write_cases(self.parameters.parameterNode, cases)
+        write_cases(self._node, cases)
 
     def problem(self) -> str:
         """Why no training can begin, in one sentence; empty: nothing is known that stands in its way."""

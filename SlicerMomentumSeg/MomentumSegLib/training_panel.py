@@ -137,9 +137,9 @@ class TrainingPanel:
         if self._parameters is not None:
             return
         self._parameters = self._logic.getParameterNode()
-        scene, node = slicer.mrmlScene, self._parameters.parameterNode
+        scene, node = slicer.mrmlScene, self._logic.getCasesNode()
         watched = ((scene, scene.NodeAddedEvent), (scene, scene.NodeRemovedEvent), (node, "ModifiedEvent"))
-        self.choices.connect(self._parameters)
+        self.choices.connect(self._parameters, node)
         self._observers = [(source, source.AddObserver(event, self._something_changed)) for source, event in watched]
 
     def _disconnect_parameters(self) -> None:
@@ -147,7 +147,7 @@ class TrainingPanel:
             source.RemoveObserver(tag)
         self._observers = []
         self._parameters = None
-        self.choices.connect(None)
+        self.choices.connect(None, None)
 
     def _something_changed(self, caller: Any = None, event: Any = None) -> None:
         self._refresh_timer.start()
