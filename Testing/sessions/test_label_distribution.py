@@ -60,12 +60,12 @@ def test_uncertainty_counts_where_the_structure_may_be():
     assert mean_uncertainty(empty) < mean_uncertainty(organ)
 
 
-def test_uncertain_pixels_are_those_a_label_may_have():
+def test_uncertain_pixels_are_expected_and_undecided():
     open_label, certain, faint = np.zeros((3, 10, 10), np.float32)
     open_label[:2] = 0.5
     certain[5:] = 1.0
     faint[...] = 0.001
-    assert uncertain_pixels(np.stack([open_label, certain, faint])) == pytest.approx([10, 0, 0.0], abs=0.01)
+    assert uncertain_pixels(np.stack([open_label, certain, faint])) == pytest.approx([10, 0, 0.0], abs=0.02)
 
 
 def test_up_sampling_keeps_the_corners(some_logits):

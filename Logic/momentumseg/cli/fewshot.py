@@ -299,5 +299,5 @@ def _words(summary: dict[str, Any]) -> str:
     ]
     lines.append(f"Segmented {summary['plane']} slices {summary['slices'][0]} to {summary['slices'][1]}")
     if summary["next_slice"] is not None:
-        lines.append(f"To make it better, draw slice {summary['next_slice']}: it is the least certain one")
+        lines.append(f"To make it better, draw slice {summary['next_slice']}: it helps most")
     return "\n".join([*lines, f"Written: {summary['output']} ({summary['seconds']:.1f} s)"])

@@ -114,7 +114,7 @@ class NetworkSegmentation:
         return mean_uncertainty(self._coarse_probabilities(s)[0])
 
     def uncertain_area(self, s: int) -> np.ndarray:
-        """For each label the area in mm² of network slice ``s`` that it may have and may not have, ``(L,)``."""
+        """For each label its open area in mm² on network slice ``s``, ``(L,)``, see `uncertain_pixels`."""
         probabilities, pixel = self._coarse_probabilities(s)
         return uncertain_pixels(probabilities) * pixel**2
 
@@ -144,7 +144,7 @@ class FewShotResult:
 
     @cached_property
     def uncertain_area(self) -> dict[int, dict[int, float]]:
-        """Label -> slice (the volume's own index) -> mm² that the label may have and may not have."""
+        """Label -> slice (the volume's own index) -> its open area in mm², see `uncertain_pixels`."""
         segmentation = self.segmentation
         areas = {segmentation.space.volume_index(s): segmentation.uncertain_area(s) for s in segmentation.slices}
         return {

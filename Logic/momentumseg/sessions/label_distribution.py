@@ -49,13 +49,14 @@ def normalized_entropy(probabilities: np.ndarray) -> np.ndarray:
 
 
 def uncertain_pixels(probabilities: np.ndarray) -> np.ndarray:
-    """Of one slice ``(L, rows, columns)``, for each label the pixels that it may have and may not have, ``(L,)``.
+    """Of one slice ``(L, rows, columns)``, how many pixels of each label are open, ``(L,)``.
 
-    The sum of probability times entropy (over its maximum): pixels that a label surely has or surely has not count
-    nothing, and faint ones next to nothing, however many they are.
+    The geometric mean of the label's expected pixels, sum p, and of the undecided ones among them, sum p times entropy
+    over its maximum: a large part of the structure counts even where the network is rather sure, as it may be surely
+    wrong; what is quite certain counts nothing, and faint pixels next to nothing, however many they are.
     """
-    by_label = [float((normalized_entropy(label[None]) * label).sum()) for label in probabilities]
-    return np.array(by_label)
+    by_label = [float(label.sum()) * float((normalized_entropy(label[None]) * label).sum()) for label in probabilities]
+    return np.sqrt(by_label)
 
 
 def mean_uncertainty(probabilities: np.ndarray) -> float:
