@@ -153,6 +153,20 @@ def test_what_stands_in_the_way_is_a_problem_in_words(
     assert words in a_worker.fail("train", {**request(a_run_folder, iterations=4), **changed}).sentence
 
 
+def test_what_a_check_prepared_is_not_prepared_again(a_worker: Any, a_run_folder: Path) -> None:
+    data, run = a_run_folder.with_name("a folder of the user"), a_run_folder.with_name("its run")
+    (a_run_folder / "data").rename(data)
+    parameters = request(run, iterations=2, data=str(data))
+    without_folder = {name: value for name, value in parameters.items() if name != "run_folder"}
+    assert a_worker.call("check_training", without_folder)[0]["problems"] == []
+    assert not run.exists()
+    job = a_worker.send("train", parameters)
+    a_worker.wait_until(lambda: bool(a_worker.of(job, "partial")) or not job.is_active)
+    a_worker.wait(job)
+    began = min(path.stat().st_mtime for path in (run / "prepared").glob("*/image.npy"))
+    assert began < (run / "splits.json").stat().st_mtime
+
+
 def test_a_single_case_is_a_problem(a_worker: Any, tmp_path: Path) -> None:
     send_cases(a_worker, tmp_path / "run", count=1)
     report, _ = a_worker.call("check_training", request(tmp_path / "run", iterations=4))

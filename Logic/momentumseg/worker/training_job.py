@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
+from momentumseg.io.checks import create_folder
 from momentumseg.recipes.reading import recipe_names
 from momentumseg.training.own_data import DATA_FOLDER, is_own_data
 from momentumseg.training.progress import TrainingProgress
@@ -21,12 +24,32 @@ from momentumseg.worker.registry import Call, Values
 _CHECKPOINT_FILE = "checkpoint.pt"
 _DICE = "dice_"
 _PREPARING = "Preparing the cases"
+_PREPARED = "prepared"  # folder of a run
+_CHECKS = "prepared for a check"
+
+
+class PreparedForCheck:
+    """Cases that a check has prepared before there is a folder of a run: the run takes them over."""
+
+    def __init__(self) -> None:
+        self.folder = Path(mkdtemp(prefix="momentumseg-check-"))
+
+    def move_to(self, folder: Path) -> None:
+        """Give the cases to a run that has none. Where they cannot be moved, they are prepared again."""
+        if (self.folder / _PREPARED).is_dir() and not (folder / _PREPARED).exists():
+            create_folder(folder)
+            with suppress(OSError):
+                shutil.move(self.folder / _PREPARED, folder / _PREPARED)
+
+    def close(self) -> None:
+        """Remove what no run took over."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def checked(call: Call, recipe: Mapping[str, Any], folder: Path | None) -> Values:
-    """What a run with this recipe would have, need and take; cases that are prepared for it are kept in its folder."""
-    with TemporaryDirectory(prefix="momentumseg-check-") as elsewhere:
-        found = check_training(recipe, _options(call, folder or Path(elsewhere)))
+    """What a run with this recipe would have, need and take; cases that are prepared for it are kept for the run."""
+    folder = folder or _prepared_for_check(call).folder
+    found = check_training(recipe, _options(call, folder))
     proposal = found.proposal
     return {
         "cases": found.cases,
@@ -59,6 +82,7 @@ def trained(call: Call, folder: Path, recipe: Callable[[], Mapping[str, Any]]) -
         table, options = described["recipe"], _continued(options, described)
     else:
         table = recipe()
+        _prepared_for_check(call).move_to(folder)
     epoch = TrainingSettings.of(table).epoch
     options = replace(options, on_progress=_Reporter(call, epoch))
     return {**_result(folder, run_training(table, options)), "warnings": sentences}
@@ -69,6 +93,11 @@ def finished(call: Call, folder: Path) -> Values:
     call.progress(0.0, _PREPARING)
     described = read_description(folder)
     return _result(folder, finish_run(described["recipe"], _continued(_options(call, folder), described)))
+
+
+def _prepared_for_check(call: Call) -> PreparedForCheck:
+    """What checks of the request's data have prepared; kept for a while after the last one."""
+    return call.state.keep(_CHECKS, call.text("data", ""), PreparedForCheck)
 
 
 def _goes_on(call: Call, folder: Path) -> bool:

@@ -25,9 +25,10 @@ _MODEL_FILE = "model.safetensors"
 
 @method("list_recipes")
 def list_recipes(call: Call) -> Values:
-    """Recipes that train on labelled cases; what only serves others as a base is left out."""
+    """Recipes that train on labelled cases, those for a laptop first; what only serves others as a base is left out."""
     recipes = [(name, read_recipe(name)) for name in recipe_names()]
-    return {"recipes": [_described(name, recipe) for name, recipe in recipes if _is_offered(recipe)]}
+    offered = [_described(name, recipe) for name, recipe in recipes if _is_offered(recipe)]
+    return {"recipes": sorted(offered, key=lambda recipe: (not recipe["name"].endswith("-laptop"), recipe["title"]))}
 
 
 @method("add_training_case")
@@ -49,7 +50,8 @@ def add_training_case(call: Call) -> Values:
 def check_training(call: Call) -> Values:
     """What a run would have, need and take. What stands in its way are "problems", in words; it is no error.
 
-    Cases are prepared for it; they are kept where the run will look for them if "run_folder" or own data say where.
+    Cases are prepared for it, where the run will look for them if "run_folder" or own data say where; else the next
+    `train` on the same data takes them over.
     """
     from momentumseg.worker.training_job import checked
 
