@@ -15,6 +15,8 @@ def help_text() -> str:
         "the result is uncertain. Correct a slice and apply again: the result improves.</p>"
         "<ol><li>Choose the volume.</li><li>Add a segment for each structure and draw it on a slice.</li>"
         "<li>Press Apply.</li><li>Press <i>Suggest next slice</i>, draw that slice, apply again.</li></ol>"
+        "<p>With the method <i>Prompts</i> you click into a structure or draw a box around it; with <i>Automatic</i> a "
+        "model that was trained for certain structures finds them by itself.</p>"
         "<p>Nothing leaves the computer. Results are for research: this is not a medical device.</p>"
         '<p>Tutorial and documentation: <a href="{homepage}">{homepage}</a></p>'
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 from a_scene import add_volume
+from test_automatic_run import Automatic, organs
 from test_run_controller import IJK_TO_RAS, SHAPE, Setting, a_result
 
 from MomentumSegLib.phase import Phase
@@ -22,6 +23,13 @@ FRAMES = 3
 def a_beating_heart() -> Iterator[Setting]:
     """A sequence of three frames; the volume of the setting shows the first; one slice is drawn on it."""
     setting = Setting()
+    make_a_sequence(setting)
+    setting.draw("liver", 4, slice(2, 6), slice(3, 8))
+    yield setting
+    setting.close()
+
+
+def make_a_sequence(setting: Setting) -> None:
     scene = setting.scene
     logic = slicer.vtkSlicerSequencesLogic()
     logic.SetMRMLScene(scene)
@@ -37,9 +45,6 @@ def a_beating_heart() -> Iterator[Setting]:
     browser.SetSelectedItemNumber(0)
     logic.UpdateProxyNodesFromSequences(browser)
     setting.browser, setting.sequences = browser, logic
-    setting.draw("liver", 4, slice(2, 6), slice(3, 8))
-    yield setting
-    setting.close()
 
 
 def show(setting: Setting, frame: int) -> None:
@@ -107,3 +112,24 @@ def test_another_frame_shown_meanwhile_is_said(a_beating_heart):
     show(a_beating_heart, 2)
     a_beating_heart.answer(a_beating_heart.client.last("segment"), a_result())
     assert "go back to frame 0" in a_beating_heart.view.failures[0][1]
+
+
+def test_a_trained_model_finds_in_each_frame_what_is_there():
+    setting = Automatic()
+    make_a_sequence(setting)
+    setting.apply(all_frames=True)
+    found = [organs(1), organs(1, 2), organs()]  # the spleen is seen in the second frame only
+    for labels in found:
+        setting.answer(setting.client.last("segment_automatic"), labels)
+    assert setting.view.failures == []
+    assert sorted(setting.segments()) == ["Kidney", "Liver", "Spleen"]
+    assert "Not found: left kidney." in setting.view.sentences[-1]
+    sequence, volume = volume_sequence(setting.volume), read_volume_geometry(setting.volume)
+    for frame, labels in enumerate(found):
+        show(setting, frame)
+        node = sequence.segmentation_of(setting.segmentation, frame)
+        for name, label in (("Liver", 1), ("Spleen", 2)):
+            voxels = read_segment(node, setting.segments(node)[name], volume).window((0, 0, 0), SHAPE)
+            assert np.array_equal(voxels, labels == label), (frame, name)
+    assert setting.controller.drawn(setting.request).supports == ()
+    setting.close()
