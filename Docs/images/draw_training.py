@@ -2,8 +2,8 @@
 
 QT_QPA_PLATFORM=offscreen python Docs/images/draw_training.py Docs/images
 
-Window, modules, workers and training are the real ones; only the mouse is played by this program. It takes some minutes,
-and says at its end how good the model's segmentation of the new patient is.
+Window, modules, workers and training are the real ones; only the mouse is played by this program. It takes some
+minutes, and says at its end how good the model's segmentation of the new patient is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The whole path with the real worker: two drawn cases, a tiny training that is paused, a model that is listed."""
+"""The whole path with the real worker: two drawn cases, a tiny training that is killed and paused, a listed model."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,11 @@ def test_two_drawn_cases_become_a_model_in_the_list(the_widget: Any, tmp_path: P
     assert "Structures: liver, left kidney." in ui.checkLabel.text
     assert slicer.util.getNode("Training").GetTitle() == "tiny liver"
     assert ui.captionLabel.visible and "reference green" in ui.captionLabel.text
+    os.kill(panel._client.hello["pid"], signal.SIGKILL)
+    wait(lambda: not controller.phase.is_busy)
+    assert the_widget.said == [ui.statusLabel.text] and "press Resume" in the_widget.said.pop()
+    ui.startButton.click()
+    wait(lambda: len(panel.curves.dices) >= 2 or the_widget.said)
     ui.startButton.click()
     wait(lambda: not controller.phase.is_busy)
     if controller.phase is TrainingPhase.PAUSED:  # else it was faster than the click
