@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from momentumseg.errors import InputError
+from momentumseg.training.available_memory import system_memory
 
 AUTOMATIC = "auto"
 _SMALLEST_BUDGET, _LARGEST_BUDGET = 128 << 20, 1 << 30
@@ -19,7 +18,7 @@ _SMALLEST_BUDGET, _LARGEST_BUDGET = 128 << 20, 1 << 30
 
 def devices() -> list[dict[str, Any]]:
     """Each device as {"id", "name", "total_bytes", "free_bytes"}; a number is None where the system does not tell."""
-    total, free = _system_memory()
+    total, free = system_memory()
     found: list[dict[str, Any]] = [{"id": "cpu", "name": _processor(), "total_bytes": total, "free_bytes": free}]
     if torch.cuda.is_available():
         found += [_cuda_device(index) for index in range(torch.cuda.device_count())]
@@ -55,7 +54,7 @@ def process_memory_bytes() -> int | None:
 
 def cache_budget_bytes() -> int:
     """Memory for features of slices where the user did not choose: a quarter of what is free, at most 1 GiB."""
-    _, free = _system_memory()
+    _, free = system_memory()
     return _LARGEST_BUDGET if free is None else max(_SMALLEST_BUDGET, min(free // 4, _LARGEST_BUDGET))
 
 
@@ -88,29 +87,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine() or "CPU"
-
-
-def _system_memory() -> tuple[int | None, int | None]:
-    """(all, free) bytes of this computer."""
-    if sys.platform == "win32":
-        return _windows_memory()
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        sizes = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines}
-        return sizes["MemTotal"], sizes["MemAvailable"]
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-    except (OSError, ValueError):
-        return None, None
-
-
-def _windows_memory() -> tuple[int | None, int | None]:
-    class Status(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong), ("numbers", ctypes.c_ulonglong * 7)]
-
-    status = Status(length=ctypes.sizeof(Status))
-    if not getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # noqa: B009 (Windows only)
-        return None, None
-    return int(status.numbers[0]), int(status.numbers[1])
