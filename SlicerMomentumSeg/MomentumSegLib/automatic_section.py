@@ -48,6 +48,11 @@ class AutomaticSection:
         self.ui.importAutomaticButton.enabled = not is_busy
 
 
+def no_model() -> str:
+    """Why nothing can be applied, for the status line; `no_model_sentence` says more."""
+    return _("There is no automatic model yet.")
+
+
 def no_model_sentence() -> str:
-    """How to get a model."""
+    """How to get a model, for the section."""
     return _("There is no automatic model yet: train one in the module MomentumSeg Training, or import a file.")

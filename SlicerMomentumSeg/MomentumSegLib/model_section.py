@@ -93,6 +93,11 @@ class ModelSection:
         return model is not None and model["state"] == "ready"
 
     @property
+    def has_none(self) -> bool:
+        """Whether there is known to be no model of the kind."""
+        return self._is_known and not self._models
+
+    @property
     def description(self) -> str:
         """What the chosen model is for, else why there is none; empty: it is not known yet."""
         model = self._model()
@@ -122,7 +127,7 @@ class ModelSection:
         Args:
             name: of the model; empty: the first one that is ready is chosen as soon as the models are known.
             kind: as the worker names it.
-            none_sentence: how to get a model where there is none of this kind.
+            none_sentence: what to say where there is no model of this kind.
         """
         if (name, kind) != (self._chosen, self._kind):
             self._chosen, self._kind, self._none_sentence = name, kind, none_sentence
@@ -200,7 +205,7 @@ class ModelSection:
         model = self._model()
         busy = self._job is not None and self._job.is_active
         self.ui.modelCardGroupBox.visible = model is not None
-        self.ui.modelStateLabel.visible = bool(self._models or self.problem())
+        self.ui.modelStateLabel.visible = bool(self._models)
         if model is None:
             self.ui.modelStateLabel.text = self.problem()
             return

@@ -12,7 +12,7 @@ import qt
 import slicer
 
 from MomentumSegLib.ahead import Ahead
-from MomentumSegLib.automatic_section import AutomaticSection, no_model_sentence
+from MomentumSegLib.automatic_section import AutomaticSection, no_model, no_model_sentence
 from MomentumSegLib.chosen_request import ChosenModel, chosen_request
 from MomentumSegLib.device_section import AUTOMATIC as AUTOMATIC_DEVICE
 from MomentumSegLib.device_section import DeviceSection, readable
@@ -234,7 +234,7 @@ class Panel:
         parameters = self._parameters
         self._method.choose(parameters.method)
         method = self._chosen_method
-        none_sentence = no_model_sentence() if method.name == AUTOMATIC else ""
+        none_sentence = no_model() if method.name == AUTOMATIC else ""
         self._model.choose(self._model_name(), method.model_kind, none_sentence)
         self._ahead.list_models()
         self._device.choose(parameters.device)
@@ -305,6 +305,7 @@ class Panel:
     def _show_automatic(self) -> None:
         is_chosen, is_busy = self._chosen_method.name == AUTOMATIC, self.controller.phase.is_busy
         text = self._model.description or self._problem() or _("The models are listed when the worker is installed.")
+        text = no_model_sentence() if self._model.has_none else text
         self._automatic.show(is_chosen, description=text, is_busy=is_busy)
 
     def _show_frames(self, volume: Any) -> None:

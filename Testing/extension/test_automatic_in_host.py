@@ -163,7 +163,7 @@ def test_without_a_model_one_sentence_says_how_to_get_one(a_module, a_store):
     a_module.panel._parameters.automaticModel = ""
     a_module.list_models()
     assert a_module.ui.automaticModelLabel.text == NO_MODEL
-    assert a_module.status == NO_MODEL
+    assert a_module.status == "There is no automatic model yet."
     assert not a_module.ui.applyButton.enabled
     assert a_module.ui.modelComboBox.currentText == "None yet"
     assert a_module.messages == []
