@@ -9,6 +9,7 @@ from typing import Any
 from MomentumSegLib.interfaces import Client, Failure
 from MomentumSegLib.training_metrics import dices_of
 from MomentumSegLib.training_request import TrainingRun
+from MomentumSegLib.training_use import AUTOMATIC
 from MomentumSegLib.translation import tr as _
 
 # What can be said of one's own model. The first is true of every model until its author says something else.
@@ -30,24 +31,24 @@ class TrainingModelSection:
         ui: widgets of the panel.
         client: of the training worker.
         on_said: called with a sentence.
-        on_use: called with the name of a saved model.
+        on_use: called with the name and the kind of a saved model.
     """
 
     def __init__(
-        self, ui: Any, client: Client, *, on_said: Callable[[str], None], on_use: Callable[[str], None]
+        self, ui: Any, client: Client, *, on_said: Callable[[str], None], on_use: Callable[[str, str], None]
     ) -> None:
         self.ui = ui
         self._client = client
         self._on_said = on_said
         self._run: TrainingRun | None = None
-        self._saved = ""
+        self._saved, self._kind = "", AUTOMATIC
         self._is_saving = False
         ui.modelCollapsibleButton.collapsed = True
         for licence in LICENCES:
             ui.licenceComboBox.addItem(licence)
         ui.modelTitleLineEdit.connect("textChanged(QString)", lambda text: self._update())
         ui.saveModelButton.connect("clicked(bool)", lambda checked: self.save())
-        ui.useModelButton.connect("clicked(bool)", lambda checked: on_use(self._saved))
+        ui.useModelButton.connect("clicked(bool)", lambda checked: on_use(self._saved, self._kind))
         self._update()
 
     @property
@@ -95,10 +96,16 @@ class TrainingModelSection:
         self._update()
 
     def _done(self, name: str) -> None:
-        self._is_saving, self._saved = False, name
+        self._is_saving, self._saved, self._kind = False, name, AUTOMATIC
+        self._client.request("list_models", {"kind": None}, on_result=lambda values, arrays: self._listed(values))
         text = _('The model "{title}" is in the list of models, with its card. Use in MomentumSeg segments with it.')
         self._on_said(text.format(title=self.ui.modelTitleLineEdit.text.strip()))
         self._update()
+
+    def _listed(self, values: Mapping[str, Any]) -> None:
+        """Recipes for prompts make models of another kind."""
+        kinds = {str(model["name"]): str(model["kind"]) for model in values["models"]}
+        self._kind = kinds.get(self._saved, AUTOMATIC)
 
     def _failed(self, failure: Failure) -> None:
         self._is_saving = False

@@ -342,6 +342,21 @@ def test_model_that_cannot_be_saved_is_said_and_can_be_tried_again(a_scene_with_
     assert not module.ui.saveModelButton.enabled
 
 
+def test_fine_tuned_decoder_is_used_with_prompts(a_scene_with_cases: TrainingModule) -> None:
+    import slicer
+
+    module = a_scene_with_cases
+    module.start().result({"score": 0.9})
+    module.rest()
+    module.ui.saveModelButton.click()
+    module.client.last("save_trained_model").result({"name": "my-decoder", "path": "x"})
+    module.client.last("list_models").result({"models": [{"name": "my-decoder", "kind": "sam"}], "folder": "/w"})
+    module.ui.useModelButton.click()
+    settle()
+    parameters = slicer.util.getModuleLogic("MomentumSeg").getParameterNode()
+    assert (parameters.method, parameters.promptModel) == ("prompts", "my-decoder")
+
+
 def test_worker_that_dies_is_said_and_resume_is_offered(a_scene_with_cases: TrainingModule) -> None:
     module = a_scene_with_cases
     module.start().partial(progress(20))
