@@ -108,7 +108,7 @@ def _goes_on(call: Call, folder: Path) -> bool:
     """
     if not (folder / RUN_FILE).is_file():
         return False
-    return (folder / _CHECKPOINT_FILE).is_file() or call.text("recipe") not in recipe_names()
+    return (folder / _CHECKPOINT_FILE).is_file() or call.text("recipe", "") not in recipe_names()
 
 
 def _options(call: Call, folder: Path, sentences: list[str] | None = None) -> RunOptions:
