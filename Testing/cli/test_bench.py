@@ -29,11 +29,12 @@ def quick_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
         "momentumseg.evaluation.training_benchmark.bench_training", lambda *arguments, **options: _REPORT
     )
     monkeypatch.setattr("momentumseg.evaluation.momentum_benchmark.bench_momentum", lambda *arguments: _REPORT)
+    monkeypatch.setattr("momentumseg.evaluation.memory_benchmark.bench_memory", lambda *arguments: _REPORT)
     monkeypatch.setattr("momentumseg.worker.benchmark.bench_worker", lambda *arguments: _REPORT)
 
 
 @pytest.mark.usefixtures("quick_measurements")
-@pytest.mark.parametrize("kind", ["fewshot", "volume", "training", "worker", "momentum"])
+@pytest.mark.parametrize("kind", ["fewshot", "volume", "training", "worker", "momentum", "memory"])
 def test_bench_prints_a_table_with_targets(kind: str, momentumseg: Callable[..., Any]) -> None:
     answer = momentumseg("bench", kind)
 
