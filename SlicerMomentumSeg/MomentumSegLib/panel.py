@@ -112,6 +112,12 @@ class Panel:
             before_showing=self._hide_uncertainty,
             on_problem=self.said,
         )
+        self._prompts = self._new_prompts()
+        window = slicer.util.mainWindow() or self._widget
+        keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._go_to_suggested}
+        self._shortcuts = Shortcuts(window, keys)
+
+    def _new_prompts(self) -> PromptPanel:
         around = Surroundings(
             run=self._run,
             slice_on_screen=self._drawing.slice_on_screen,
@@ -123,10 +129,7 @@ class Panel:
             install=lambda: ensure_installed(self._widget.window()),
             on_followed=self.controller.remember_result,
         )
-        self._prompts = PromptPanel(ui, self._widget, self._client, self._ticks, self.controller.sender, around)
-        window = slicer.util.mainWindow() or self._widget
-        keys = {"Ctrl+Return": self._apply_by_key, "Ctrl+J": self._go_to_suggested}
-        self._shortcuts = Shortcuts(window, keys)
+        return PromptPanel(self.ui, self._widget, self._client, self._ticks, self.controller.sender, around)
 
     # Life of the module
 

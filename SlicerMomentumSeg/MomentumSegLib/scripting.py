@@ -103,7 +103,7 @@ def segment(
         "plane": plane,
         "device": device,
         "slice_range": sliceRange,
-        "region_id": regionNode.GetID() if regionNode is not None else "",
+        "region_id": _id_of(regionNode),
     }
     request: RunRequest
     if method == AUTOMATIC:
@@ -114,12 +114,16 @@ def segment(
         request = FewShotRequest(
             **common,
             model=model or DEFAULT_MODEL,
-            support_volume_id=supportVolumeNode.GetID() if supportVolumeNode is not None else "",
-            support_segmentation_id=supportSegmentationNode.GetID() if supportSegmentationNode is not None else "",
+            support_volume_id=_id_of(supportVolumeNode),
+            support_segmentation_id=_id_of(supportSegmentationNode),
         )
     else:
         raise UserError(f"There is no method '{method}' for scripts: give 'few-shot' or 'automatic'.")
     return _run_to_the_end(volumeNode.GetScene(), client, request, _Listener(onProgress))
+
+
+def _id_of(node: Any) -> str:
+    return "" if node is None else str(node.GetID())
 
 
 def _run_to_the_end(scene: Any, client: Any, request: RunRequest, listener: _Listener) -> Outcome:
