@@ -215,10 +215,10 @@ class _Shapes:
         self._image = (plan.channels, *plan.patch)
 
     def labelled(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros(self._image, np.float32), np.zeros(self._image[1:], np.int64)
+        return self.unlabelled(index), np.broadcast_to(np.int64(0), self._image[1:])
 
     def unlabelled(self, index: int) -> np.ndarray:
-        return np.zeros(self._image, np.float32)
+        return np.broadcast_to(np.float32(0), self._image)  # one number, whatever the shape
 
 
 def _sequences(network: nn.Module) -> Iterator[int]:
