@@ -55,6 +55,16 @@ def test_host_and_cache_are_kept(a_panel) -> None:
     assert a_panel.ui.hostPythonLineEdit.enabled
 
 
+def test_folder_of_trainings_is_kept(a_panel, tmp_path: Path) -> None:
+    beside = str(tmp_path / "data" / "training")
+    assert (a_panel.ui.trainingFolderLineEdit.text, a_panel.ui.trainingFolderLineEdit.placeholderText) == ("", beside)
+    a_panel.ui.trainingFolderLineEdit.text = " /big/disk "
+    a_panel._on_training_folder_entered()
+    assert a_panel.settings.training_folder == "/big/disk"
+    a_panel.refresh()
+    assert a_panel.ui.trainingFolderLineEdit.text == "/big/disk"
+
+
 def test_page_shows_what_is_stored(a_panel, an_application: SmallApplication) -> None:
     save_settings(Settings(python="/x/python", ssh_host="gpu", cache_megabytes=512), an_application.userSettings())
     a_panel.refresh()
