@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "weights": ANY_ROOM | {"io", "networks", "resources", "transforms"},
     "sessions": PARTS | {"allocation"},
     "training": PARTS | {"allocation"},
-    "evaluation": PARTS | {"sessions", "training"},
+    "evaluation": PARTS | {"allocation", "sessions", "training"},
     "worker": PARTS | {"allocation", "sessions", "training", "evaluation"},
     "cli": PARTS | {"sessions", "training", "evaluation", "worker"},
 }
