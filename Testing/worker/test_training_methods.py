@@ -70,9 +70,13 @@ def a_run_folder(a_worker: Any, tmp_path: Path) -> Path:
 
 
 def test_recipes_are_described_in_plain_words(a_worker: Any) -> None:
-    recipes = {recipe["name"]: recipe for recipe in a_worker.call("list_recipes")[0]["recipes"]}
+    listed = a_worker.call("list_recipes")[0]["recipes"]
+    recipes = {recipe["name"]: recipe for recipe in listed}
+    assert listed[0]["strategy"] == "supervised" and listed[0]["name"].endswith("-laptop"), "what to begin with"
     assert {RECIPE, "momentum-resunet-3d-laptop"} <= set(recipes)
-    assert not {"automatic-laptop", "lms-laptop"} & set(recipes), "bases and few-shot recipes are not offered"
+    assert not {"automatic-laptop", "automatic-gpu", "lms-laptop"} & set(recipes), (
+        "bases and few-shot recipes are not offered"
+    )
     recipe = recipes[RECIPE]
     assert recipe["dimensions"] == 3 and recipe["network"] == "resunet" and recipe["strategy"] == "supervised"
     for described in recipes.values():

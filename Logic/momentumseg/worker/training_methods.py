@@ -25,10 +25,10 @@ _MODEL_FILE = "model.safetensors"
 
 @method("list_recipes")
 def list_recipes(call: Call) -> Values:
-    """Recipes that train on labelled cases, those for a laptop first; what only serves others as a base is left out."""
+    """Recipes that train on labelled cases; the first is the one to begin with. Mere bases of others are left out."""
     recipes = [(name, read_recipe(name)) for name in recipe_names()]
     offered = [_described(name, recipe) for name, recipe in recipes if _is_offered(recipe)]
-    return {"recipes": sorted(offered, key=lambda recipe: (not recipe["name"].endswith("-laptop"), recipe["title"]))}
+    return {"recipes": sorted(offered, key=_from_simple_to_special)}
 
 
 @method("add_training_case")
@@ -105,8 +105,15 @@ def save_trained_model(call: Call) -> Values:
 
 
 def _is_offered(recipe: Mapping[str, Any]) -> bool:
-    """Few-shot recipes need no labels and are trained by the command line; a recipe without patches is a base."""
-    return "head" not in recipe.get("network", {}) and "patch" in recipe.get("data", {})
+    """Few-shot recipes need no labels and are trained by the command line; without a network or patch it is a base."""
+    network = recipe.get("network", {})
+    return "name" in network and "head" not in network and "patch" in recipe.get("data", {})
+
+
+def _from_simple_to_special(recipe: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order of recipes: for a laptop first, plain training first, and what needs fewer words to be named."""
+    title = recipe["title"]
+    return not recipe["name"].endswith("-laptop"), recipe["strategy"] != "supervised", len(title), title
 
 
 def _described(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
