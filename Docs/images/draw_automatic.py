@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("Logic", "SlicerMomentumSeg", 
 
 from momentumseg_standalone.host import start_host  # noqa: E402
 
-SIZE = (1240, 860)
+SIZE = (1240, 960)
 PATIENCE = 600.0  # seconds
 
 
