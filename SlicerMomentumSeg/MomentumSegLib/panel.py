@@ -234,7 +234,7 @@ class Panel:
         """Show the state of scene, worker and run."""
         if self._parameters is None:
             return
-        parameters = self._parameters
+        parameters, news = self._parameters, self._news
         self._method.choose(parameters.method)
         method = self._chosen_method
         none_sentence = no_model() if method.name == AUTOMATIC else ""
@@ -262,6 +262,7 @@ class Panel:
         )
         self._iterates.show(request, slices)
         self._show_prompts(request)
+        self._news = self._news or news  # what changed meanwhile was no choice of the user
         self._show_run()
 
     def _show_prompts(self, request: RunRequest | None) -> None:
