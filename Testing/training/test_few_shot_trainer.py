@@ -132,8 +132,9 @@ def test_every_head_learns_to_find_discs(tmp_path: Path, recipe: str) -> None:
     trainer = make(tmp_path, *settings, recipe=recipe)
     reports: list[TrainingProgress] = []
     model = load_few_shot_model(trainer.run(on_progress=reports.append))
-    assert [(report.iteration, report.iterations) for report in reports] == [(50, 100), (100, 100)]
-    first, last = (report.losses for report in reports)
+    losses = {report.iteration: report.losses for report in reports}
+    assert {50, 100} <= set(losses) and {report.iterations for report in reports} == {100}
+    first, last = losses[50], losses[100]
     assert last["cross_entropy"] < 0.85 * first["cross_entropy"] and last["alignment"] < 0.7 * first["alignment"]
     assert last["dice"] > 0.7
     assert model.card.name == "tiny" and model.recipe == trainer.recipe

@@ -16,7 +16,9 @@ from momentumseg.errors import Cancelled, InputError
 from momentumseg.io.write import write_volume
 from momentumseg.recipes.reading import read_recipe
 from momentumseg.training.progress import TrainingProgress
-from momentumseg.training.run import RunOptions, finish_run, read_description, run_training
+from momentumseg.training.run import RunOptions, finish_run, run_training
+from momentumseg.training.run_description import read_description
+from momentumseg.training.run_list import list_runs
 from momentumseg.training.splits import Split
 from momentumseg.volumes.volume import Volume
 from momentumseg.weights.segmentation_models import load_segmentation_model
@@ -79,6 +81,7 @@ def test_a_folder_becomes_a_model_that_knows_its_data(tmp_path: Path, a_data_fol
     assert len(split.train) == 3 and len(split.validation) == 1 and split.unlabelled == ("case_4",)
     assert set(loaded.card.extra["training_cases"]) == set(split.names())
     assert "validation Dice, mean" in loaded.card.metrics
+    reports = [report for report in reports if report.validation is not None]
     assert [report.iteration for report in reports] == [2, 4]
     assert set(reports[0].validation.dice) <= {"box", "bar"}
     assert reports[0].validation.image.shape == reports[0].validation.predicted.shape == (20, 24)
@@ -195,3 +198,20 @@ def test_a_model_that_began_as_another_keeps_its_notice(tmp_path: Path, a_data_f
     options = RunOptions(folder=tmp_path / "tuned", data=a_data_folder, init=first.path)
     tuned = run_training(recipe, options)
     assert load_segmentation_model(tuned.path).card.extra["notice"] == notice
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path, a_data_folder: Path) -> None:
+    """The second is told; a list shows that the first runs; its end, however it comes, frees the folder."""
+    seen: list[str] = []
+
+    def watch(now: TrainingProgress) -> None:
+        seen.append(list_runs(tmp_path)[0].state)
+        with pytest.raises(InputError, match="Another process trains in .* at the moment; wait for its end"):
+            run_training(recipe_with(), options_for(tmp_path, a_data_folder))
+        raise Cancelled("enough seen")
+
+    with pytest.raises(Cancelled, match="enough seen"):
+        run_training(recipe_with(), options_for(tmp_path, a_data_folder, on_progress=watch))
+    assert seen == ["running"] and list_runs(tmp_path)[0].state == "paused"
+    run_training(recipe_with(), options_for(tmp_path, a_data_folder))
+    assert list_runs(tmp_path)[0].state == "finished"

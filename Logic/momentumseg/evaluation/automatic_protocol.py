@@ -19,7 +19,7 @@ from momentumseg.evaluation.automatic_report import AutomaticReport
 from momentumseg.evaluation.case_reading import read_case
 from momentumseg.evaluation.metrics import Confusion, hausdorff_95, surface_dice, volume_ml
 from momentumseg.evaluation.report import FoldResult, Progress, current_command, fingerprint_of, resumable_fold
-from momentumseg.io.datasets import Case, labelled_cases, patient_of, select_cases
+from momentumseg.io.datasets import Case, labelled_cases, patients_of, select_cases
 from momentumseg.io.read import read_volume
 from momentumseg.sessions.automatic import AutomaticSession
 from momentumseg.training.splits import Split
@@ -95,7 +95,7 @@ def run_automatic_protocol(
             tell: Callable[[str, float], None] = tell,
         ) -> FoldResult:
             start = time.perf_counter()
-            scores = _scores(loaded, chosen, options, device, tell)
+            scores = _scores(loaded, Path(data), chosen, options, device, tell)
             listed = [case.name for case in chosen]
             return FoldResult(number, listed, described, scores, round(time.perf_counter() - start, 2))
 
@@ -161,17 +161,18 @@ def _described(
 
 def _scores(
     loaded: LoadedSegmentationModel,
+    data: Path,
     cases: Sequence[Case],
     options: AutomaticOptions,
     device: str,
     tell: Callable[[str, float], None],
 ) -> list[dict[str, Any]]:
-    pattern = loaded.recipe.get("data", {}).get("patient")
+    patients = patients_of(cases, data, loaded.recipe.get("data", {}).get("patient"))
     rows: list[dict[str, Any]] = []
     with AutomaticSession(loaded, device=device) as session:
         for number, case in enumerate(cases):
             tell(case.name, number / len(cases))
-            of_case = {"case": case.name, "patient": patient_of(case.name, pattern)}
+            of_case = {"case": case.name, "patient": patients[case.name]}
             rows += [{**of_case, **row} for row in _case_scores(session, case, options)]
     tell(cases[-1].name, 1.0)
     return rows

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,20 @@ from typing import Any
 import torch
 
 from momentumseg.errors import InputError
-from momentumseg.io.atomic import atomic_path
 from momentumseg.io.checks import create_folder
 from momentumseg.io.datasets import discover_cases, select_cases
+from momentumseg.io.folder_lock import lock_folder
 from momentumseg.training.assembly import Assembly, RunData, assemble_segmentation
 from momentumseg.training.data_settings import DataSettings
 from momentumseg.training.prepared_case import prepare_cases
 from momentumseg.training.progress import TrainingProgress
 from momentumseg.training.prompt_decoder_run import assemble_prompt_decoder
+from momentumseg.training.run_description import write_description
 from momentumseg.training.settings import TrainingSettings
 from momentumseg.training.splits import split_of_run
 from momentumseg.training.trainer import Trainer
 from momentumseg.weights.store import WeightsStore
 
-RUN_FILE = "run.json"
 PROMPT_DECODER = "prompt_decoder"
 
 
@@ -82,13 +83,14 @@ def run_training(recipe: Mapping[str, Any], options: RunOptions) -> TrainedModel
         Cancelled: the user stopped; the same call continues.
         OutputError, WeightsError: files that cannot be written or loaded.
     """
-    trainer, assembly = open_run(recipe, options)
-    if not trainer.resume():
-        for sentence in assembly.begin(options.init):
-            options.on_said(sentence)
-        trainer.restart_average()
-    path = trainer.run(options.on_progress, options.cancelled)
-    return TrainedModel(path, trainer.metrics)
+    with _own_folder(options):
+        trainer, assembly = open_run(recipe, options)
+        if not trainer.resume():
+            for sentence in assembly.begin(options.init):
+                options.on_said(sentence)
+            trainer.restart_average()
+        path = trainer.run(options.on_progress, options.cancelled)
+        return TrainedModel(path, trainer.metrics)
 
 
 def finish_run(recipe: Mapping[str, Any], options: RunOptions) -> TrainedModel:
@@ -97,10 +99,11 @@ def finish_run(recipe: Mapping[str, Any], options: RunOptions) -> TrainedModel:
     Raises:
         InputError: nothing was trained in that folder yet; and as :func:`run_training`.
     """
-    trainer, _ = open_run(recipe, options)
-    if not trainer.resume():
-        raise InputError(f"Nothing was trained in {options.folder} yet; start the run first.")
-    return TrainedModel(trainer.finish(), trainer.metrics)
+    with _own_folder(options):
+        trainer, _ = open_run(recipe, options)
+        if not trainer.resume():
+            raise InputError(f"Nothing was trained in {options.folder} yet; start the run first.")
+        return TrainedModel(trainer.finish(), trainer.metrics)
 
 
 def open_run(recipe: Mapping[str, Any], options: RunOptions) -> tuple[Trainer, Assembly]:
@@ -108,7 +111,8 @@ def open_run(recipe: Mapping[str, Any], options: RunOptions) -> tuple[Trainer, A
     TrainingSettings.of(recipe)  # mistakes in a table must not wait for minutes of preparation
     data = prepare_run(recipe, options)
     assembly = assemble_run(recipe, data)
-    _write_description(assembly.recipe, options)
+    title = options.title or str(assembly.recipe.get("title", "untitled"))
+    write_description(options.folder, title, assembly.recipe, options.data)
     trainer = Trainer(
         assembly.strategy,
         assembly.recipe,
@@ -152,23 +156,14 @@ def prepare_run(recipe: Mapping[str, Any], options: RunOptions) -> RunData:
     return RunData({case.name: case for case in prepared}, statistics, split, table, options)
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """What :func:`run_training` wrote about a run: ``title``, ``recipe`` and ``data``.
-
-    Raises:
-        InputError: the folder holds no run.
-    """
-    try:
-        table = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        return {"title": str(table["title"]), "recipe": dict(table["recipe"]), "data": Path(table["data"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"The folder {folder} holds no training run; choose a folder that has a {RUN_FILE}."
-        ) from error
-
-
-def _write_description(recipe: Mapping[str, Any], options: RunOptions) -> None:
-    title = options.title or str(recipe.get("title", "untitled"))
-    table = {"title": title, "recipe": recipe, "data": str(options.data.resolve())}
-    with atomic_path(options.folder / RUN_FILE) as temporary:
-        temporary.write_text(json.dumps(table, indent=1), encoding="utf-8")
+@contextmanager
+def _own_folder(options: RunOptions) -> Iterator[None]:
+    """Two processes in one folder would overwrite each other's checkpoints; several devices are one run."""
+    create_folder(options.folder)
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with lock_folder(options.folder) if is_first else nullcontext(True) as was_free:
+        if not was_free:
+            raise InputError(
+                f"Another process trains in {options.folder} at the moment; wait for its end or choose another folder."
+            )
+        yield

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from momentumseg.errors import InputError
-from momentumseg.training.run import RUN_FILE, read_description
+from momentumseg.io.folder_lock import is_locked
+from momentumseg.training.run_description import RUN_FILE, read_description
 
-PAUSED, FINISHED = "paused", "finished"
+RUNNING, PAUSED, FINISHED = "running", "paused", "finished"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class RunSummary:
         run_folder: of the run.
         title: of the model.
         recipe: title of its recipe.
-        state: "paused" (also one that was killed) or "finished" (there is a model).
+        state: "running" (a process trains in it), "paused" (also one that was killed) or "finished" (there is a model).
         iteration, iterations: done at the last checkpoint, and all.
         score: the best validation's mean Dice; None before the first.
         data: folder of its cases.
@@ -77,13 +78,19 @@ def _summary(folder: Path) -> RunSummary | None:
         run_folder=str(folder),
         title=described["title"],
         recipe=str(recipe.get("title", "")),
-        state=FINISHED if (folder / "model.safetensors").is_file() else PAUSED,
+        state=_state(folder),
         iteration=int(log[-1].get("iteration", 0)) if log else 0,
         iterations=int(recipe.get("training", {}).get("iterations", 0)),
         score=best_score(log),
         data=str(described["data"]),
         changed=_changed(newest),
     )
+
+
+def _state(folder: Path) -> str:
+    if is_locked(folder):
+        return RUNNING
+    return FINISHED if (folder / "model.safetensors").is_file() else PAUSED
 
 
 def _changed(path: Path) -> float:

@@ -42,6 +42,7 @@ from momentumseg.training.settings import TrainingSettings
 logger = logging.getLogger(__name__)
 
 _LOG_EVERY = 50
+_LONGEST_SILENCE = 5.0  # seconds between two reports of progress
 
 OnProgress = Callable[[TrainingProgress], None]
 
@@ -176,6 +177,8 @@ class Trainer:
                 self._means.add(self._step(step, optimizer, batches))
                 self._blocks.after_step()
                 self.iteration += 1
+                if watch.has_been_silent:
+                    self._tell(watch, self._means.means(), None, on_progress)
         return self.finish()
 
     def finish(self) -> Path:
@@ -249,18 +252,20 @@ class Trainer:
         waiting = self.waited / max(watch.seconds, 1e-9)
         self.log.append({"iteration": float(self.iteration), **losses, **self.strategy.log(), **_of(report)})
         logger.info("iteration %d: %s, %.0f %% waiting for samples", self.iteration, losses, 100 * waiting)
-        if on_progress is not None and self.engine.rank == 0:
-            on_progress(
-                TrainingProgress(
-                    self.iteration,
-                    self.iterations,
-                    watch.seconds,
-                    losses,
-                    watch.remaining(self.iteration),
-                    report,
-                    self.metrics.get("best_score"),
-                )
-            )
+        self._tell(watch, losses, report, on_progress)
+
+    def _tell(
+        self,
+        watch: _Watch,
+        losses: Mapping[str, float],
+        report: ValidationReport | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        watch.told()
+        if on_progress is None or self.engine.rank != 0:
+            return
+        remaining, best = watch.remaining(self.iteration), self.metrics.get("best_score")
+        on_progress(TrainingProgress(self.iteration, self.iterations, watch.seconds, losses, remaining, report, best))
 
     def _what_is_left(self) -> str:
         if not self.checkpoint_path.exists():
@@ -326,11 +331,19 @@ class _Watch:
 
     def __init__(self, iteration: int, iterations: int) -> None:
         self._first, self._last = iteration, iterations
-        self._began = time.monotonic()
+        self._began = self._told = time.monotonic()
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._began
+
+    @property
+    def has_been_silent(self) -> bool:
+        """Whether a user who watches wonders if it still works."""
+        return time.monotonic() - self._told > _LONGEST_SILENCE
+
+    def told(self) -> None:
+        self._told = time.monotonic()
 
     def remaining(self, iteration: int) -> float | None:
         done = iteration - self._first

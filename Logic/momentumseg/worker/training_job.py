@@ -14,8 +14,9 @@ from momentumseg.io.checks import create_folder
 from momentumseg.recipes.reading import recipe_names
 from momentumseg.training.own_data import DATA_FOLDER, is_own_data
 from momentumseg.training.progress import TrainingProgress
-from momentumseg.training.run import RUN_FILE, RunOptions, TrainedModel, finish_run, read_description, run_training
+from momentumseg.training.run import RunOptions, TrainedModel, finish_run, run_training
 from momentumseg.training.run_check import check_training
+from momentumseg.training.run_description import RUN_FILE, read_description
 from momentumseg.training.run_list import best_score, read_log
 from momentumseg.training.settings import TrainingSettings
 from momentumseg.worker.devices import chosen_device
