@@ -132,7 +132,7 @@ def test_a_slice_does_not_depend_on_its_batch_neighbours(a_pyramid: EfficientNet
 def test_frozen_blocks_keep_their_weights(images: Tensor, frozen_blocks: int) -> None:
     pyramid = EfficientNetLitePyramid(0, channels=8, frozen_blocks=frozen_blocks)
     before = {name: value.clone() for name, value in pyramid.state_dict().items()}
-    optimizer = build_optimizer(pyramid, {"name": "sgd", "lr": 1.0})
+    optimizer = build_optimizer(pyramid.parameters(), {"name": "sgd", "lr": 1.0})
     pyramid(images).square().mean().backward()
     missing = [name for name, p in pyramid.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
