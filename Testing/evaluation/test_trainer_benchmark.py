@@ -14,6 +14,6 @@ def test_trainer_and_loop_are_measured_side_by_side() -> None:
     assert values["trainer: iterations a second"] > 0 and values["minimal loop: iterations a second"] > 0
     ratio = values["trainer: iterations a second"] / values["minimal loop: iterations a second"]
     assert abs(values["trainer / minimal loop"] - ratio) < 1e-6
-    assert 0 <= values["part of a step that waits for patches"] <= 1
+    assert 0 <= values["part of a step that goes to making patches"] <= 1
     assert [part for _, part in told] == [0.0, 0.5]
     assert report.settings["patch"] == "8x8x8"

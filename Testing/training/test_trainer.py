@@ -327,6 +327,21 @@ def test_samples_come_in_order_and_ahead() -> None:
             batches.next_batch()
 
 
+def test_without_threads_samples_are_made_when_they_are_needed() -> None:
+    began: list[int] = []
+
+    def sample(index: int) -> tuple[np.ndarray, ...]:
+        began.append(index)
+        return (np.full(2, index),)
+
+    with Prefetcher(sample, [range(2), range(2, 4)], threads=0) as batches:
+        assert began == []
+        assert batches.next_batch()[0].tolist() == [[0, 0], [1, 1]] and began == [0, 1]
+        assert batches.next_batch()[0][:, 0].tolist() == [2, 3] and batches.waited > 0
+        with pytest.raises(StopIteration):
+            batches.next_batch()
+
+
 def test_the_learning_rate_follows_the_schedule_and_gradients_are_clipped(tmp_path: Path) -> None:
     settings = ("schedule.warmup=4", "optimizer.name=sgd", "optimizer.lr=0.4", "training.iterations=3")
     trainer = tiny.make_trainer(tmp_path, *settings, "training.clip=1e-9")

@@ -43,7 +43,7 @@ def batch_dice(logits: Tensor, labels: Tensor) -> Tensor:
         logits: ``(B, classes, *S)``.
         labels: ``(B, *S)``.
     """
-    predicted = logits.argmax(dim=1)
+    predicted = logits.max(dim=1).indices  # argmax over a few channels takes thirty times as long on a CPU
     found = []
     for structure in range(1, logits.shape[1]):
         truth, guess = labels == structure, predicted == structure

@@ -24,7 +24,7 @@ class TrainingSettings:
         clip: largest norm of the gradients; 0 does not limit it.
         patience: epochs without a better validation after which a run ends; 0 never ends it early.
         precision: see :func:`momentumseg.training.devices.open_engine`.
-        threads: that make samples ahead of time.
+        threads: that make samples ahead of time beside a GPU; a CPU makes them between its steps.
 
     Raises:
         InputError: a value out of its range.

@@ -165,7 +165,8 @@ class Trainer:
         self._prepare_folder()
         step, optimizer = self.engine.setup(self.strategy, self.optimizer)
         watch = _Watch(self.iteration, self.iterations)
-        with Prefetcher(self.strategy.sample, self._batches(), self.settings.threads) as batches:
+        threads = 0 if self.engine.device.type == "cpu" else self.settings.threads  # a CPU has no core to spare
+        with Prefetcher(self.strategy.sample, self._batches(), threads) as batches:
             self._batches_ahead = batches
             while True:
                 self._record_if_due(watch, on_progress)
